@@ -1,0 +1,95 @@
+"""Objects in S3: compressed JSON lines that are written once, and small JSON documents.
+
+The name of an object ends in the SHA-256 of its bytes, so a repeated write is the same object, nothing is ever
+overwritten, and whoever holds a key can tell whether the bytes are the ones that were written.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from chalicelib import settings
+from chalicelib.clients import client
+from chalicelib.errors import Fatal, Retryable
+
+GZIP_LEVEL = 1
+"""Level 1 halves the CPU of level 6 for a tenth more bytes (measured on tickets and notes)."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What was written: the S3 key, and how many rows."""
+
+    key: str
+    rows: int
+
+
+def pack(rows: Iterable[Any]) -> bytes:
+    """Rows as gzip-compressed JSON lines. The same rows give the same bytes."""
+    return gzip.compress(b"\n".join(map(to_json, rows)), GZIP_LEVEL, mtime=0)
+
+
+def unpack(body: bytes) -> list[Any]:
+    """The rows of `pack`."""
+    text = gzip.decompress(body)
+    return [from_json(line) for line in text.split(b"\n")] if text else []
+
+
+def put_rows(prefix: str, kind: str, rows: list[Any]) -> Stored:
+    """Write rows as `<prefix>.<kind>.<sha256>`."""
+    body = pack(rows)
+    return Stored(put(f"{prefix}.{kind}.{hashlib.sha256(body).hexdigest()}", body), len(rows))
+
+
+def get_rows(key: str) -> list[Any]:
+    """All rows of an object; a chunk holds about 1,000. Raises Fatal when the bytes are not the ones written."""
+    body = get(key)
+    if hashlib.sha256(body).hexdigest() != key.rsplit(".", 1)[-1]:
+        raise Fatal("a stored chunk is damaged", code="chunk_damaged")
+    return unpack(body)
+
+
+def put_json(prefix: str, kind: str, value: Any) -> str:
+    """Write one JSON document as `<prefix>.<kind>.<sha256>` and return its key."""
+    body = to_json(value)
+    return put(f"{prefix}.{kind}.{hashlib.sha256(body).hexdigest()}", body)
+
+
+def get_json(key: str) -> Any:
+    """The document at a key."""
+    return from_json(get(key))
+
+
+def put(key: str, body: bytes) -> str:
+    """Write bytes at a key and return the key."""
+    _call("put_object", Key=key, Body=body)
+    return key
+
+
+def get(key: str) -> bytes:
+    """The bytes at a key. Raises Fatal when there are none (chunks are kept for 90 days)."""
+    body: bytes = _call("get_object", Key=key)["Body"].read()
+    return body
+
+
+def _call(operation: str, **request: Any) -> dict[str, Any]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        answer: dict[str, Any] = getattr(client("s3"), operation)(Bucket=settings.get().bucket, **request)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "NoSuchKey":
+            raise Fatal("a stored object has expired or is missing", code="object_missing") from error
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500 or code in ("SlowDown", "RequestTimeout"):
+            raise Retryable(f"S3 answered {code}", code="unavailable") from error
+        raise
+    except BotoCoreError as error:
+        raise Retryable(f"S3 cannot be reached: {type(error).__name__}", code="unavailable") from error
+    return answer
