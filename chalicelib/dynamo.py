@@ -1,8 +1,9 @@
 """Reading and writing DynamoDB items in plain Python values.
 
-In and out: dicts of str, int, float, bool, None, list, dict. The codec is our own because boto3's turns every
-number into Decimal and costs five times as much on the hot path. Throttling is retried by botocore; what is left
-comes out as `Retryable`. A refused condition is an answer, not an error: see `Refused`.
+In and out: dicts of str, int, float, bool, None, list, dict, and sets of str (read back as a sorted list). The
+codec is our own because boto3's turns every number into Decimal and costs five times as much on the hot path.
+Throttling is retried by botocore; what is left comes out as `Retryable`. A refused condition is an answer, not an
+error: see `Refused`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ BATCH_GET_KEYS = 100
 """Most keys of one BatchGetItem (AWS API reference)."""
 
 
-class Refused(Exception):  # noqa: N818 -- an expected answer, caught where the condition was set
-    """A condition did not hold. `item` is what stands there instead, None when nothing does."""
+class Refused(Exception):
+    """A condition did not hold: an expected answer, caught where the condition was set.
+
+    item: what stands there instead, None when nothing does. reasons: a transaction's, one an operation.
+    """
 
     def __init__(self, item: Item | None = None, reasons: list[str] | None = None) -> None:
         super().__init__("condition refused")
@@ -56,6 +60,8 @@ def encode(value: Any) -> dict[str, Any]:
         return {"N": repr(value)}
     if kind is bytes:
         return {"B": value}
+    if kind in (set, frozenset):
+        return {"SS": sorted(value)}
     raise TypeError(f"cannot store a {kind.__name__}")
 
 
