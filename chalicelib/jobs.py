@@ -287,9 +287,10 @@ def cancel(
 
 def shown_status(job: Job) -> str:
     """The status in the words of the import API, which has neither `cancelling` nor `completed_with_errors`."""
-    return {"pending": "running", "cancelling": "running", "completed_with_errors": "completed"}.get(
-        job["status"], job["status"]
-    )
+    return _SHOWN.get(job["status"]) or str(job["status"])
+
+
+_SHOWN = {"pending": "running", "cancelling": "running", "completed_with_errors": "completed"}
 
 
 def counts(job: Job) -> dict[str, dict[str, int]]:
