@@ -1,0 +1,81 @@
+"""What a person reads when a field is refused: the one catalogue, in the words of the import API's reference.
+
+In: pydantic's findings. Out: {field: [sentence]}, fields dotted as they were sent ("options.batch_size"). A sentence
+names its field and never repeats the value, which may be a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+MAX_FIELDS = 50
+"""Most fields one answer names; a hostile body can be wrong in a hundred thousand places."""
+
+MAX_FIELD_NAME = 120
+"""Longest name repeated from the body."""
+
+_SENTENCES = {
+    "missing": "The {field} field is required.",
+    "extra_forbidden": "The {field} field is not known.",
+    "string_type": "The {field} must be a string.",
+    "string_too_long": "The {field} may not be greater than {max_length} characters.",
+    "string_too_short": "The {field} field is required.",
+    "string_pattern_mismatch": "The {field} format is invalid.",
+    "int_type": "The {field} must be an integer.",
+    "int_parsing": "The {field} must be an integer.",
+    "int_from_float": "The {field} must be an integer.",
+    "float_type": "The {field} must be a number.",
+    "bool_type": "The {field} field must be true or false.",
+    "bool_parsing": "The {field} field must be true or false.",
+    "literal_error": "The selected {field} is invalid.",
+    "enum": "The selected {field} is invalid.",
+    "uuid_type": "The {field} must be a valid UUID.",
+    "uuid_parsing": "The {field} must be a valid UUID.",
+    "date_type": "The {field} is not a valid date.",
+    "date_parsing": "The {field} is not a valid date.",
+    "date_from_datetime_parsing": "The {field} is not a valid date.",
+    "model_type": "The {field} must be an object.",
+    "model_attributes_type": "The {field} must be an object.",
+    "dict_type": "The {field} must be an object.",
+    "list_type": "The {field} must be an array.",
+    "too_long": "The {field} may not have more than {max_length} items.",
+    "too_short": "The {field} field is required.",
+    "greater_than_equal": "The {field} must be at least {ge}.",
+    "less_than_equal": "The {field} must be at most {le}.",
+    # our own, raised by the validators below and by models
+    "between": "The {field} must be between {low} and {high}.",
+    "selected": "The selected {field} is invalid.",
+    "format": "The {field} format is invalid.",
+}
+
+
+def between(low: int, high: int) -> Callable[[int], int]:
+    """A validator for both bounds at once, so that the sentence can name both."""
+
+    def check(value: int) -> int:
+        if not low <= value <= high:
+            raise PydanticCustomError("between", "out of range", {"low": low, "high": high})
+        return value
+
+    return check
+
+
+def sentence(kind: str, field: str, **values: Any) -> str:
+    """The sentence of a kind of refusal for a field."""
+    return _SENTENCES.get(kind, "The {field} is invalid.").format(field=field, **values)
+
+
+def by_field(details: Iterable[ErrorDetails]) -> dict[str, list[str]]:
+    """pydantic's findings as {field: [sentence]}, the first 50 fields."""
+    errors: dict[str, list[str]] = {}
+    for detail in details:
+        field = ".".join(str(part) for part in detail["loc"])[:MAX_FIELD_NAME]
+        if field not in errors and len(errors) >= MAX_FIELDS:
+            break
+        found = sentence(detail["type"], field, **detail.get("ctx", {}))
+        if found not in errors.setdefault(field, []):
+            errors[field].append(found)
+    return errors

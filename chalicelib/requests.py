@@ -1,0 +1,299 @@
+"""What every request meets, in one place: token, permission, ids, query, body, answer, errors.
+
+A route is declared on `Routes` with the permission it needs; there is no other way to make one. The function says by
+its parameters what it wants: `caller`, `query` and `body` (pydantic models), and the segments of its path. Refused:
+unknown fields, malformed JSON, large bodies, ids of the wrong shape. Every refusal has the same body (see `refusal`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from chalice.app import Blueprint, Request, Response
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json, to_json
+
+from chalicelib import access, messages
+from chalicelib.errors import (
+    BadRequest,
+    Forbidden,
+    Invalid,
+    NotFound,
+    RequestError,
+    Retryable,
+    SourceUnreachable,
+    TooLarge,
+    Unauthorized,
+)
+
+MAX_BODY_BYTES = 1_048_576
+"""Far above any real body (the largest are query configurations, some 10 KB), far below Lambda's 6 MB."""
+
+Public = Literal["public"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+View = TypeVar("View", bound=Callable[..., dict[str, Any]])
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+_SEGMENT = re.compile(r"{(\w+)}")
+
+log = logging.getLogger("wharf.requests")
+
+
+class Body(BaseModel):
+    """A request body: nothing unknown, nothing converted (a port is a number, not "5432")."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class Query(BaseModel):
+    """A query string: nothing unknown, so that a misspelt filter cannot answer with everything."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class NoBody(Body):
+    """For writes that take none: empty, or an empty object."""
+
+
+class NoQuery(Query):
+    """For routes without parameters."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One declared route: what it needs, what it reads, what it calls."""
+
+    method: Method
+    path: str
+    permission: access.Permission | Public
+    status: int
+    query: type[Query]
+    body: type[Body] | None
+    call: Callable[..., dict[str, Any]]
+    wants: frozenset[str]
+
+
+class Routes:
+    """The routes of one resource: a Chalice blueprint that only declared endpoints can get into."""
+
+    def __init__(self, module: str) -> None:
+        self.blueprint = Blueprint(module)
+        self.endpoints: list[Endpoint] = []
+
+    def on(
+        self, method: Method, path: str, *, permission: access.Permission | Public, status: int = 200
+    ) -> Callable[[View], View]:
+        """Declare the route `method path`, answered with `status` by the decorated function."""
+
+        def declare(function: View) -> View:
+            endpoint = _endpoint(method, path, permission, status, function)
+
+            def view(**segments: str) -> Response:
+                return _answer(endpoint, self.blueprint.current_request, segments)
+
+            view.__name__ = function.__name__
+            # Chalice would refuse a GET for the type of its empty body; a body that is not JSON is refused as such.
+            self.blueprint.route(path, methods=[method], content_types=[])(view)
+            self.endpoints.append(endpoint)
+            return function
+
+        return declare
+
+
+def _endpoint(
+    method: Method,
+    path: str,
+    permission: access.Permission | Public,
+    status: int,
+    function: Callable[..., dict[str, Any]],
+) -> Endpoint:
+    wants = frozenset(inspect.signature(function).parameters)
+    segments = set(_SEGMENT.findall(path))
+    if wants - {"caller", "query", "body"} != segments or (permission == "public" and "caller" in wants):
+        raise TypeError(f"{method} {path}: {function.__name__} does not fit its path or permission")
+    hints = get_type_hints(function)
+    body = hints.get("body", NoBody) if method != "GET" else None
+    return Endpoint(method, path, permission, status, hints.get("query", NoQuery), body, function, wants)
+
+
+def _answer(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> Response:
+    try:
+        answer = endpoint.call(**_arguments(endpoint, request, segments))
+    except RequestError as error:
+        return refusal(request, error)
+    except Retryable as error:
+        log.warning("unavailable: %s", error.message)
+        return _problem(request, 503, "unavailable", "Service temporarily unavailable", {}, {"Retry-After": "2"})
+    return _json(request, endpoint.status, answer)
+
+
+def _arguments(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> dict[str, Any]:
+    """What the function gets. The order is the order of trust: who, may they, which, what."""
+    arguments: dict[str, Any] = {}
+    if endpoint.permission != "public":
+        caller = access.authenticate(_bearer(request), now=datetime.now(UTC))
+        request.context["caller"] = caller
+        if endpoint.permission not in caller.permissions:
+            raise Forbidden("This action is unauthorized.")
+        arguments["caller"] = caller
+    arguments |= {name: _segment(name, value) for name, value in segments.items()}
+    arguments["query"] = _query(endpoint.query, request)
+    if endpoint.body:
+        arguments["body"] = _body(endpoint.body, request)
+    return {name: value for name, value in arguments.items() if name in endpoint.wants}
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = str(request.headers.get("authorization", "")).partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthorized("Unauthenticated.")
+    return token.strip()
+
+
+def _segment(name: str, value: str) -> str:
+    """A segment named `..._id` must look like one: "jobs/stats" is never a job, and no odd id becomes a key."""
+    if not name.endswith("_id"):
+        return value
+    found = value.lower()
+    if not _UUID.match(found):
+        raise NotFound(_absent(name))
+    return found
+
+
+def _absent(name: str) -> str:
+    return _ABSENT.get(name, "Not found")
+
+
+_ABSENT = {
+    "profile_id": "Import profile not found",
+    "job_id": "Import job not found",
+    "record_id": "Record not found",
+}
+
+
+def _query(model: type[Query], request: Request) -> Query:
+    sent = request.query_params
+    values = {name: sent[name] for name in sent} if sent else {}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise invalid(messages.by_field(error.errors(include_url=False, include_input=False))) from None
+
+
+def _body(model: type[Body], request: Request) -> Body:
+    try:
+        raw = request.raw_body or b"{}"
+        if len(raw) > MAX_BODY_BYTES:
+            raise TooLarge(f"The request body may not be larger than {MAX_BODY_BYTES} bytes.")
+        if not isinstance(from_json(raw, allow_inf_nan=False), dict):
+            raise ValueError("not an object")
+        json.loads(raw, object_pairs_hook=_without_twins)
+    except ValueError:  # malformed; jiter has also refused lone surrogates, NaN and nesting beyond 200 levels
+        raise BadRequest("The request body must be a JSON object.", code="malformed_body") from None
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise invalid(messages.by_field(error.errors(include_url=False, include_input=False))) from None
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A field sent twice is refused: parsers disagree on which one counts."""
+    whole = dict(pairs)
+    if len(whole) != len(pairs):
+        raise ValueError("duplicate field")
+    return whole
+
+
+def invalid(errors: dict[str, list[str]]) -> Invalid:
+    """The refusal of fields, in the one sentence every such answer has."""
+    return Invalid("Validation failed", errors=errors)
+
+
+def refusal(request: Request, error: RequestError) -> Response:
+    """The answer to a refused request: `message` and `errors` for one reader, RFC 9457's members for the other."""
+    more: dict[str, Any] = dict(error.extra)
+    message = error.message
+    if error.errors:
+        more["errors"] = error.errors
+    if isinstance(error, SourceUnreachable):
+        message = "Connection test failed"
+        more["connection_error"] = {"success": False, "message": error.message, "error": error.error}
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    return _problem(request, error.status, error.code, message, more, headers)
+
+
+def _problem(
+    request: Request, status: int, code: str, message: str, more: dict[str, Any], headers: dict[str, Any]
+) -> Response:
+    first = next(iter(more.get("errors", {}).values()), [message])[0]
+    body = {
+        "message": message,
+        **more,
+        "code": code,
+        "request_id": request_id(request),
+        "type": f"urn:wharf:error:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": more.get("connection_error", {}).get("message", first),
+        "instance": request.context.get("path") or request.path,
+    }
+    return _json(request, status, body, headers)
+
+
+def _json(request: Request, status: int, body: dict[str, Any], headers: dict[str, Any] | None = None) -> Response:
+    found: dict[str, str | list[str]] = {
+        "Content-Type": "application/json",
+        "Cache-Control": "no-store",
+        "X-Request-Id": request_id(request),
+        **(headers or {}),
+    }
+    return Response(to_json(body).decode(), headers=found, status_code=status)
+
+
+def request_id(request: Request) -> str:
+    """The gateway's id of the request: in the answer, in the log, in a support ticket."""
+    found: str = request.context.get("requestId") or request.context.setdefault("madeId", str(uuid.uuid4()))
+    return found
+
+
+def translate(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    """Middleware: Chalice's own answers (405, crashed views) get our body, and every request its line in the log.
+
+    A crashed view has been logged with its traceback by then; the caller learns the request id and nothing else.
+    """
+    started = time.perf_counter()
+    response = get_response(request)
+    if not isinstance(response.body, str):
+        code, message = _CHALICE.get(response.status_code, ("internal", "Internal server error"))
+        allow = {name: value for name, value in response.headers.items() if name == "Allow"}
+        response = _problem(request, response.status_code, code, message, {}, allow)
+    caller: access.Caller | None = request.context.get("caller")
+    line = {
+        "request_id": request_id(request),
+        "method": request.method,
+        "path": request.path,
+        "status": response.status_code,
+        "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+        "org": caller.org if caller else None,
+        "user": caller.user_id if caller else None,
+    }
+    log.info("%s", to_json(line).decode())
+    return response
+
+
+_CHALICE = {
+    400: ("bad_request", "Bad request"),
+    403: ("forbidden", "This action is unauthorized."),
+    404: ("not_found", "Not found"),
+    405: ("method_not_allowed", "Method not allowed"),
+}
