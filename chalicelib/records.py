@@ -1,0 +1,167 @@
+"""The record store: what was imported, one item a record.
+
+In: an organisation and ids, keys or cursors; from `load`, writes that carry the state they expect to find. Out:
+records as dicts. Refuses to write over anything but what was expected, and never leaves a unique claim without its
+record: both are written in one transaction.
+
+A record lives in one of its type's 64 shards; a child (note, attachment) beside its siblings under the id its parent's
+source row derives, whether or not the parent has come. The fields are in `data`, references in `refs`; `ver` rises
+with every change, `by` names the last import row that wrote it, `hash` covers what that row brought.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from chalicelib import dynamo, keys, storage, targets
+from chalicelib.errors import Invalid, NotFound
+from chalicelib.keys import Key
+
+Record = dict[str, Any]
+
+ITEM_BYTES = 350_000
+"""Room for a record's data below DynamoDB's 400 KB an item; the rest is for keys, references and marks."""
+
+KEPT_CHARACTERS = 1_000
+"""What stays readable in the item of a text that moved to S3."""
+
+
+def get(org: str, record_type: str, record_id: str, *, parent: str | None = None) -> Record:
+    """One record. Raises NotFound for absent, deleted and other tenants' records alike."""
+    found = dynamo.get("records", keys.record(org, record_type, record_id, parent=parent))
+    if found is None or found.get("deleted"):
+        raise NotFound("Record not found")
+    return found
+
+
+def by_key(org: str, record_type: str, field: str, value: str) -> Record:
+    """The record that holds a unique value, compared as the type compares it. Raises NotFound, Invalid."""
+    target = targets.get(record_type)
+    if field not in target.UNIQUE_KEYS:
+        known = ", ".join(target.UNIQUE_KEYS) or "none"
+        raise Invalid("Validation failed", errors={field: [f"{record_type} has no such unique key; it has: {known}."]})
+    held = dynamo.get("records", keys.claim(org, record_type, field, targets.normalise_key(field, value)))
+    if held is None:
+        raise NotFound("Record not found")
+    return get(org, record_type, held["id"])
+
+
+def by_external(org: str, record_type: str, external_id: str, *, parent: str | None = None) -> list[Record]:
+    """The records a source's row became, one for each database this organisation imported the type from."""
+    wanted: list[Key] = []
+    links: list[Key] = []
+    for source in sources(org):
+        origin = source["origins"].get(record_type)
+        if origin:
+            derived = keys.record_id(org, record_type, source["id"], origin, external_id)
+            wanted.append(keys.record(org, record_type, derived, parent=parent))
+            links.append(keys.link(org, record_type, source["id"], origin, external_id))
+    moved = dynamo.batch_get("records", links)
+    wanted += [keys.record(org, record_type, link["id"]) for link in moved.values()]
+    found = dynamo.batch_get("records", wanted)
+    return [record for record in found.values() if not record.get("deleted")]
+
+
+def sources(org: str) -> list[dict[str, Any]]:
+    """The databases this organisation has imported from: {id, origins: {type: table}}."""
+    return list(dynamo.query("state", f"O#{org}", prefix="SOURCE#"))
+
+
+def listing(
+    org: str, record_type: str, *, parent: str | None = None, cursor: str | None = None, limit: int = 25
+) -> tuple[list[Record], str | None]:
+    """A page of records and the cursor of the next one, None at the end.
+
+    With a parent: its children in id order. Without: all records of the type, shard by shard in id order; of a child
+    type, the ones that have no parent. Raises Invalid for a cursor that is not one of ours.
+    """
+    places = [parent] if parent else [f"{shard:02d}" for shard in range(keys.RECORD_SHARDS)]
+    start, after = _read_cursor(cursor, len(places))
+    page: list[Record] = []
+    for index in range(start, len(places)):
+        partition = keys.record_partition(org, record_type, places[index])
+        for record in dynamo.query("records", partition, after=after, limit=limit + 1):
+            if record.get("deleted"):
+                continue
+            if len(page) == limit:
+                return page, cursor
+            page.append(record)
+            cursor = f"{index}.{record['sk']}"
+        after = None
+    return page, None
+
+
+def _read_cursor(cursor: str | None, places: int) -> tuple[int, str | None]:
+    if cursor is None:
+        return 0, None
+    place, _, after = cursor.partition(".")
+    if not place.isdecimal() or int(place) >= places or len(after) != 36:
+        raise Invalid("Validation failed", errors={"cursor": ["The cursor is not valid."]})
+    return int(place), after
+
+
+def show(record: Record, *, whole: bool = False) -> dict[str, Any]:
+    """A record as the API shows it: fields at top level, each reference as `<name>_id`, null while it is open.
+
+    whole: fetch the texts that moved to S3; otherwise their first 1,000 characters stand, named in `truncated`.
+    """
+    target = targets.get(record["type"])
+    shown: dict[str, Any] = {"id": record["sk"], "type": record["type"], "external_id": record["ext"]}
+    shown |= _inflate(record["data"]) if whole else {name: _kept(value) for name, value in record["data"].items()}
+    unresolved = {}
+    for name, allowed in target.REFERENCES.items():
+        reference = record["refs"].get(name, {})
+        shown[f"{name}_id"] = None if reference.get("open") else reference.get("id")
+        if len(allowed) > 1:
+            shown[f"{name}_type"] = reference.get("type")
+        if reference.get("open"):
+            unresolved[name] = reference["ext"]
+    if unresolved:
+        shown["unresolved"] = unresolved
+    truncated = [] if whole else [name for name, value in record["data"].items() if _is_pointer(value)]
+    if truncated:
+        shown["truncated"] = truncated
+    return shown | {"version": record["ver"], "imported_at": record["imported_at"]}
+
+
+def offload(org: str, data: dict[str, Any]) -> dict[str, Any]:
+    """The data with its largest texts moved to S3 until an item holds it; most data comes back as it is.
+
+    A moved text is stored under the SHA-256 of its bytes, so a repeat writes the same object.
+    """
+    if sum(len(value) for value in data.values() if isinstance(value, str)) * 4 < ITEM_BYTES:
+        return data  # four bytes a character at most, and only texts are large
+    sizes = {name: len(to_json(value)) for name, value in data.items()}
+    total = sum(sizes.values())
+    data = dict(data)
+    for name in sorted(sizes, key=lambda field: sizes[field], reverse=True):
+        if total < ITEM_BYTES:
+            break
+        body = to_json(data[name])
+        digest = hashlib.sha256(body).hexdigest()
+        text = data[name] if isinstance(data[name], str) else ""
+        key = storage.put(f"{keys.values(org)}/{digest}", body)
+        data[name] = {"$s3": key, "sha256": digest, "bytes": sizes[name], "start": text[:KEPT_CHARACTERS]}
+        total -= sizes[name]
+    return data
+
+
+def _is_pointer(value: Any) -> bool:
+    return type(value) is dict and "$s3" in value
+
+
+def _kept(value: Any) -> Any:
+    return value["start"] if _is_pointer(value) else value
+
+
+def _inflate(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: from_json(storage.get(value["$s3"])) if _is_pointer(value) else value for name, value in data.items()}
+
+
+def find(wanted: Iterable[Key], *, consistent: bool = False) -> dict[Key, Record]:
+    """Records, claims or links by key; those that exist."""
+    return dynamo.batch_get("records", wanted, consistent=consistent)
