@@ -1,0 +1,132 @@
+"""`wharf records`: what arrived."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cli import cards, connect, terminal
+from cli.cards import Record
+from cli.client import Client
+from cli.connect import RECORDS
+from cli.failures import USAGE, ApiError, Failure
+from cli.terminal import Json
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Look at what arrived.")
+
+TYPES = ("accounts", "agents", "customer_users", "tickets", "ticket_notes", "attachments", "time_entries")
+
+CHILDREN = {"tickets": ("ticket_notes", "attachments")}
+"""Types that hang below a record and are shown with it."""
+
+CHILDREN_SHOWN = 200
+"""Notes, and attachments, of a ticket that are read; more are said to exist."""
+
+
+@app.callback()
+def group() -> None:
+    """Look at what arrived."""
+
+
+@app.command()
+def search(
+    ctx: typer.Context,
+    record_type: Annotated[
+        str, typer.Argument(metavar="TYPE", help=", ".join(TYPES), autocompletion=lambda: list(TYPES))
+    ],
+    record_id: Annotated[str | None, typer.Option("--id", help="The record's id.")] = None,
+    email: Annotated[str | None, typer.Option(help="E-mail address of an agent or a customer.")] = None,
+    external_id: Annotated[str | None, typer.Option(help="The record's id in its source.")] = None,
+    parent: Annotated[str | None, typer.Option(help="Id of the ticket that notes or attachments belong to.")] = None,
+    key: Annotated[list[str] | None, typer.Option(help="Another key of the type: name=value.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many records to list.")] = 25,
+    as_json: Json = False,
+) -> None:
+    """Find records. One is shown whole: a ticket with its notes, a customer with all addresses; more as a list.
+
+    Exit code 1 when there is none.
+    """
+    api = connect.client(ctx)
+    query = {"email": email, "external_id": external_id, "parent": parent} | dict(_pair(one) for one in key or [])
+    found, more = find(api, record_type, limit=limit, record_id=record_id, **query)
+    if not found:
+        raise Failure(f"No {record_type} found.")
+    single = len(found) == 1 and not more
+    children = {found[0]["id"]: read_children(api, found[0])} if single else {}
+    if as_json:
+        return terminal.print_json([record | children.get(record["id"], {}) for record in found])
+    if single:
+        show(api, found[0], terminal.out(), children=children[found[0]["id"]])
+    else:
+        _list(found)
+        if more:
+            terminal.note(f"There are more than these {len(found)}; see --limit, or narrow the search.")
+    return None
+
+
+def find(
+    api: Client, record_type: str, *, limit: int = 25, record_id: str | None = None, **query: Any
+) -> tuple[list[Record], bool]:
+    """Records of a type by id or by keys, and whether there are more. A child is found by its parent and its id."""
+    wanted = {name: value for name, value in query.items() if value is not None}
+    if record_id and not connect.is_id(record_id):
+        raise Failure(f"{record_id!r} is not a record id.", hint="--external-id finds by source id.", exit_code=USAGE)
+    try:
+        if record_id and not wanted:
+            return [api.get(f"{RECORDS}/{record_type}/{record_id}")], False
+        found = list(islice(_pages(api, record_type, wanted, min(limit + 1, 100)), limit + 1))
+    except ApiError as error:
+        if error.status == 404 and error.code == "not_found" and record_type in TYPES:
+            return [], False
+        raise
+    if record_id:
+        found = [record for record in found if record["id"] == record_id]
+    return found[:limit], len(found) > limit
+
+
+def show(api: Client, record: Record, console: Console, *, children: dict[str, list[Record]] | None = None) -> None:
+    """Print one record whole."""
+
+    @cache
+    def look_up(record_type: str | None, wanted: str | None) -> Record | None:
+        if record_type is None or wanted is None:
+            return None
+        found, _ = find(api, record_type, record_id=wanted)
+        return found[0] if found else None
+
+    below = read_children(api, record) if children is None else children
+    console.print(cards.card(record, below, look_up))
+
+
+def read_children(api: Client, record: Record) -> dict[str, list[Record]]:
+    """What hangs below a record: type -> records, at most a few hundred each."""
+    return {
+        name: list(islice(_pages(api, name, {"parent": record["id"]}, 100), CHILDREN_SHOWN))
+        for name in CHILDREN.get(record["type"], ())
+    }
+
+
+def _pages(api: Client, record_type: str, query: dict[str, Any], page_size: int) -> Any:
+    return api.pages(f"{RECORDS}/{record_type}", per_page=page_size, **query)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise Failure(f"{text!r} is not name=value.", exit_code=USAGE)
+    return name, value
+
+
+def _list(records: list[Record]) -> None:
+    table = terminal.table("id", "source id", "what", "created")
+    for record in records:
+        created = terminal.moment(record.get("created_at")).removesuffix(" UTC")
+        table.add_row(
+            record["id"], Text(terminal.one_line(record["external_id"], 20)), Text(cards.headline(record)), created
+        )
+    terminal.out().print(table)
