@@ -14,8 +14,8 @@ from cli.terminal import Json
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Set up a deployment. Needs AWS credentials.")
 
-LOGICAL_ID = "Bootstrap"
-"""The function's name in the CloudFormation template that Chalice makes."""
+OUTPUT = "BootstrapFunction"
+"""The output of the CloudFormation stack that names the function."""
 
 
 @app.callback()
@@ -65,7 +65,7 @@ def make(
     try:
         wanted = function or _function_of(source, stack)
         answer = source.client("lambda").invoke(
-            FunctionName=wanted, Payload=json.dumps({"org": org, "email": email, "name": name}).encode()
+            FunctionName=wanted, Payload=json.dumps({"organisation": org, "email": email, "name": name}).encode()
         )
         body = json.loads(answer["Payload"].read())
     except (BotoCoreError, ClientError, ValueError) as error:
@@ -77,8 +77,11 @@ def make(
 
 
 def _function_of(source: Any, stack: str) -> str:
-    found = source.client("cloudformation").describe_stack_resource(StackName=stack, LogicalResourceId=LOGICAL_ID)
-    return str(found["StackResourceDetail"]["PhysicalResourceId"])
+    for found in source.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]:
+        for output in found.get("Outputs", []):
+            if output["OutputKey"] == OUTPUT:
+                return str(output["OutputValue"])
+    raise Failure(f"The stack {stack!r} has no output {OUTPUT}.", hint="Give --function.")
 
 
 def _hint() -> str:

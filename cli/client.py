@@ -63,15 +63,16 @@ class Client:
         return self._call("DELETE", path)
 
     def pages(self, path: str, *, per_page: int = 100, **query: Any) -> Iterator[dict[str, Any]]:
-        """Every item of a list that answers `data` with `meta` (page numbers) or `next_cursor`, as they are read."""
+        """Every item of a list that answers `data` with page numbers or a cursor, as they are read."""
         page, cursor = 1, None
         while True:
             place = {"cursor": cursor} if cursor else {"page": page if page > 1 else None}
             answer = self.get(path, per_page=per_page, **query, **place)
             yield from answer["data"]
-            cursor, seen = answer.get("next_cursor"), page * per_page
+            meta = answer.get("meta") or {}
+            cursor, seen = answer.get("next_cursor") or meta.get("next_cursor"), page * per_page
             page += 1
-            if not cursor and (not answer["data"] or seen >= answer.get("meta", {}).get("total", 0)):
+            if not cursor and (not answer["data"] or seen >= meta.get("total", 0)):
                 return
 
     def response(self, path: str) -> urllib3.BaseHTTPResponse:

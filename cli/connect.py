@@ -48,7 +48,7 @@ def profile(api: Client, wanted: str) -> dict[str, Any]:
 
 def template(api: Client, wanted: str) -> dict[str, Any]:
     """The template of an id, a name or a platform ("freescout")."""
-    templates = list(api.pages(TEMPLATES))
+    templates: list[dict[str, Any]] = api.get(TEMPLATES)["data"]
     for item in templates:
         if wanted.lower() in (item["id"], item["platform"]):
             return item

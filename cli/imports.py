@@ -38,8 +38,6 @@ def run(
         list[str] | None, typer.Option("--types", "-t", help="Only these record types (repeat, or a,b,c).")
     ] = None,
     mode: Annotated[Mode | None, typer.Option(help="create: skip known rows; update: skip new ones; upsert.")] = None,
-    date_from: Annotated[str | None, typer.Option(help="Only records created since this day, YYYY-MM-DD.")] = None,
-    date_to: Annotated[str | None, typer.Option(help="Only records created up to this day, YYYY-MM-DD.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many records of each type.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Records written at once.")] = None,
     timeout: Annotated[int | None, typer.Option(min=1, help="Seconds after which the job gives up.")] = None,
@@ -51,11 +49,10 @@ def run(
     Ctrl-C stops the watching, not the job. Exit codes: 0 all rows arrived, 3 some failed, 1 the job failed.
     """
     api = connect.client(ctx)
-    filters = {"date_from": date_from, "date_to": date_to, "limit": limit}
     options: dict[str, Any] = {
         "dry_run": dry_run or None,
         "selected_types": [name.strip() for one in types for name in one.split(",")] if types else None,
-        "import_filters": _given(filters) or None,
+        "import_filters": {"limit": limit} if limit else None,
         "batch_size": batch_size,
         "timeout": timeout,
     }

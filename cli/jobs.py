@@ -21,14 +21,13 @@ Job = Annotated[str | None, typer.Argument(help="Id of the job. Default: the one
 def list_jobs(
     ctx: typer.Context,
     profile: Annotated[str | None, typer.Option("--profile", "-p", help="Only jobs of this profile.")] = None,
-    status: Annotated[list[str] | None, typer.Option(help="pending, running, completed, failed, cancelled.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 15,
     as_json: Json = False,
 ) -> None:
     """List jobs, newest first."""
     api = connect.client(ctx)
     profile_id = connect.profile(api, profile)["id"] if profile else None
-    jobs = list(islice(api.pages(JOBS, per_page=min(limit, 100), profile_id=profile_id, status=status), limit))
+    jobs = list(islice(api.pages(JOBS, per_page=min(limit, 100), profile_id=profile_id), limit))
     if as_json:
         return terminal.print_json(jobs)
     if not jobs:

@@ -33,11 +33,10 @@ PASSWORD_VARIABLE = "WHARF_SOURCE_PASSWORD"  # noqa: S105 - the name of a variab
 def list_profiles(
     ctx: typer.Context,
     search: Annotated[str | None, typer.Option(help="Part of the name.")] = None,
-    status: Annotated[str | None, typer.Option(help="Result of the last connection test.")] = None,
     as_json: Json = False,
 ) -> None:
     """List profiles and how their last connection test went."""
-    found = list(connect.client(ctx).pages(PROFILES, search=search, status=status))
+    found = list(connect.client(ctx).pages(PROFILES, search=search))
     if as_json:
         return terminal.print_json(found)
     if not found:
@@ -234,7 +233,7 @@ def template(
     """Apply a template to a profile: which tables become which records."""
     api = connect.client(ctx)
     if list_all:
-        return _list_templates(list(api.pages(connect.TEMPLATES)), as_json=as_json)
+        return _list_templates(api.get(connect.TEMPLATES)["data"], as_json=as_json)
     if not profile or not name:
         raise Failure("Give a profile and a template.", hint="wharf profiles template --list", exit_code=USAGE)
     body: dict[str, Any] = {"template_id": connect.template(api, name)["id"]}

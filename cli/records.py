@@ -72,20 +72,21 @@ def search(
 def find(
     api: Client, record_type: str, *, limit: int = 25, record_id: str | None = None, **query: Any
 ) -> tuple[list[Record], bool]:
-    """Records of a type by id or by keys, and whether there are more. A child is found by its parent and its id."""
+    """Records of a type by id or by a key, and whether there are more. A child's id needs its parent's beside it."""
     wanted = {name: value for name, value in query.items() if value is not None}
     if record_id and not connect.is_id(record_id):
         raise Failure(f"{record_id!r} is not a record id.", hint="--external-id finds by source id.", exit_code=USAGE)
     try:
-        if record_id and not wanted:
-            return [api.get(f"{RECORDS}/{record_type}/{record_id}")], False
+        if record_id:
+            return [api.get(f"{RECORDS}/{record_type}/{record_id}", parent=wanted.get("parent"))], False
         found = list(islice(_pages(api, record_type, wanted, min(limit + 1, 100)), limit + 1))
     except ApiError as error:
         if error.status == 404 and error.code == "not_found" and record_type in TYPES:
             return [], False
         raise
-    if record_id:
-        found = [record for record in found if record["id"] == record_id]
+    if len(found) == 1 and found[0].get("truncated"):
+        place = {"parent": wanted.get("parent")}
+        found = [api.get(f"{RECORDS}/{record_type}/{found[0]['id']}", **place)]
     return found[:limit], len(found) > limit
 
 
