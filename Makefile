@@ -1,0 +1,70 @@
+# Everything a person or CI does here. Needs make, Python 3.11-3.13 and a package registry; nothing else.
+#
+#   make run                 the whole journey on this machine, then serve until Ctrl-C
+#   make run ONCE=1          the same, ending with the summary and its exit status
+#   make test | check        the tests | format, lint, types and the tests
+#
+# CONVERSATIONS=50000 sizes the sample source. PORT, CLOUD_PORT and POSTGRES_PORT fix ports that are else chosen free.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PY := .venv/bin/python
+STAMP := .venv/.installed
+
+CONVERSATIONS ?= 2000
+export CONVERSATIONS ONCE PORT CLOUD_PORT POSTGRES_PORT
+
+# No byte code of links in .wharf/build, no surprises from the caller's shell.
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: help venv run test check format bench package clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+venv: $(STAMP) ## the environment, from pinned packages
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@if ! $(PY) -c 'import pip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+	  for name in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
+	    if $$name -c 'import ctypes, ensurepip, ssl, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
+	    then found=$$name; break; fi; \
+	  done; \
+	  if [ -z "$${found:-}" ]; then \
+	    echo "Wharf needs Python 3.11, 3.12 or 3.13 with its venv module; none of python3.13, python3.12, python3.11, python3 is." >&2; \
+	    echo "Install one (Debian, Ubuntu: apt install python3-venv) or name it: make PYTHON=/path/to/python3.12" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "Creating .venv with $$($$found --version)"; \
+	  rm -rf .venv && $$found -m venv .venv || exit 1; \
+	fi
+	@echo "Installing the pinned packages"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(STAMP) ## import a FreeScout database through the deployed stack, then serve until Ctrl-C
+	@exec $(PY) -m infra.local.run
+
+test: $(STAMP) ## all tests
+	@exec $(PY) -m pytest $(TESTS)
+
+check: $(STAMP) ## format, lint, types, tests
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@exec $(PY) -m pytest $(TESTS)
+
+format: $(STAMP) ## let ruff put the code in shape
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+bench: $(STAMP) ## the benchmarks, one line of JSON each
+	@exec $(PY) -m benchmarks
+
+clean: ## remove the local cloud's state and all caches; .venv stays
+	@if [ -x $(PY) ] && [ -d .wharf ]; then $(PY) -m infra.local.clean .wharf; else rm -rf .wharf; fi
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
