@@ -53,6 +53,8 @@ def record(
     """
     condition = f"attribute_not_exists(#{marker}) AND (attribute_not_exists(#state) OR #state = :open)"
     operation = _change(job, record_type, number, values, condition, {"open": "open"})
+    operation["UpdateExpression"] += " REMOVE #error"
+    operation["ExpressionAttributeNames"]["#error"] = "error"
     try:
         dynamo.transact([("Update", operation), ("Update", _count(job, record_type, counted, ("running",)))])
     except Refused:
@@ -85,7 +87,7 @@ def close(
         held["parts"] = parts
     operation = _change(job, record_type, number, {"state": state, **values}, condition, held)
     try:
-        count = _count(job, record_type, counted, ("running", "cancelling"))
+        count = _count(job, record_type, counted, ("running", "cancelling", "failing"))
         dynamo.transact([("Update", operation), ("Update", count)])
     except Refused:
         if get(job, record_type, number).get("state") in (DONE, STOPPED):

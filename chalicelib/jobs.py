@@ -3,8 +3,9 @@
 In: a profile and options, or a job id. Out: job dicts, as stored. A job belongs to one organisation, runs one frozen
 profile, and ends exactly once. Moves are conditional on the state moved from, so of two racing moves one wins.
 
-    pending ─► running ─► completed | completed_with_errors | failed
-       └──────────┴─► cancelling ─► cancelled
+    pending ─► running ─► completed | completed_with_errors
+       └──────────┼─► cancelling ─► cancelled
+                  └─► failing ─► failed
 
 Counters stand one attribute a type and word (`tickets_created`), changed only in the transaction that changes the
 chunk they came from; totals are sums made on reading. `total = created + updated + skipped + failed + unprocessed`
@@ -13,6 +14,8 @@ for every ended job.
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import time
 import uuid
@@ -29,11 +32,12 @@ from chalicelib.errors import BadRequest, NotFound
 Job = dict[str, Any]
 
 LEGAL = {
-    "pending": {"running", "cancelling", "failed"},
-    "running": {"cancelling", "completed", "completed_with_errors", "failed"},
+    "pending": {"running", "cancelling", "failing"},
+    "running": {"cancelling", "failing", "completed", "completed_with_errors"},
     "cancelling": {"cancelled"},
+    "failing": {"failed"},
 }
-"""state -> states it may become; a state that is not a key is final."""
+"""state -> states it may become; a state that is not a key is final. While cancelling or failing, workers let go."""
 
 COUNTERS = ("created", "updated", "skipped", "failed", "unprocessed")
 """What becomes of a row. Exactly one for every row of an ended job."""
@@ -97,16 +101,28 @@ def start(
         "errors": [],
     }
     _insert(org, job)
-    try:
-        client("stepfunctions").start_execution(
-            stateMachineArn=settings.get().state_machine, name=job["id"], input=f'{{"org":"{org}","job":"{job["id"]}"}}'
-        )
-    except client("stepfunctions").exceptions.ClientError:
-        return job  # the sweep starts pending jobs that have no execution
+    if not execute(job):
+        return job
     try:
         return move(job, "running", {"started_at": now})
     except Refused:
         return get(org, job["id"])  # already further: its first step, or a cancel, was faster
+
+
+def execute(job: Job) -> bool:
+    """Start the job's execution, named by its id, so there is never a second. False: the sweep will try again."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        client("stepfunctions").start_execution(
+            stateMachineArn=settings.get().state_machine,
+            name=job["id"],
+            input=json.dumps({"org": job["org"], "job": job["id"]}),
+        )
+    except (BotoCoreError, ClientError):
+        logging.getLogger("wharf").exception("job %s could not be started now", job["id"])
+        return False
+    return True
 
 
 def _insert(org: str, job: Job) -> None:
@@ -286,11 +302,11 @@ def cancel(
 
 
 def shown_status(job: Job) -> str:
-    """The status in the words of the import API, which has neither `cancelling` nor `completed_with_errors`."""
+    """The status in the words of the import API, which knows five."""
     return _SHOWN.get(job["status"]) or str(job["status"])
 
 
-_SHOWN = {"pending": "running", "cancelling": "running", "completed_with_errors": "completed"}
+_SHOWN = {"pending": "running", "cancelling": "running", "failing": "running", "completed_with_errors": "completed"}
 
 
 def counts(job: Job) -> dict[str, dict[str, int]]:

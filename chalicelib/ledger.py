@@ -73,7 +73,8 @@ def import_records(
     In the order of types, chunks and rows. Chunks in front of the page are skipped by their counts, unread.
     """
     wanted = [record_type] if record_type else job["types"]
-    total, start, shown = 0, (page - 1) * per_page, []
+    total, start = 0, (page - 1) * per_page
+    shown: list[dict[str, Any]] = []
     for name in wanted:
         for number, chunk in sorted(chunks.listing(job, name).items()):
             counted = chunk.get("counts")

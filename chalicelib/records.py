@@ -165,3 +165,9 @@ def _inflate(data: dict[str, Any]) -> dict[str, Any]:
 def find(wanted: Iterable[Key], *, consistent: bool = False) -> dict[Key, Record]:
     """Records, claims or links by key; those that exist."""
     return dynamo.batch_get("records", wanted, consistent=consistent)
+
+
+def find_marks(wanted: Iterable[Key], *, consistent: bool = False) -> set[Key]:
+    """Which of the records are there and not deleted; brings only their marks over the wire."""
+    found = dynamo.batch_get("records", wanted, consistent=consistent, attributes=("deleted",))
+    return {key for key, record in found.items() if not record.get("deleted")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -30,9 +31,15 @@ class Stored:
     rows: int
 
 
-def pack(rows: Iterable[Any]) -> bytes:
-    """Rows as gzip-compressed JSON lines. The same rows give the same bytes."""
-    return gzip.compress(b"\n".join(map(to_json, rows)), GZIP_LEVEL, mtime=0)
+def pack(rows: Iterable[Any]) -> tuple[bytes, int]:
+    """Rows as gzip-compressed JSON lines, compressed as they come, and their number. Same rows, same bytes."""
+    packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    parts, lines = [], 0
+    for row in rows:
+        parts.append(packer.compress((b"\n" if lines else b"") + to_json(row)))
+        lines += 1
+    parts.append(packer.flush())
+    return b"".join(parts), lines
 
 
 def unpack(body: bytes) -> list[Any]:
@@ -41,10 +48,10 @@ def unpack(body: bytes) -> list[Any]:
     return [from_json(line) for line in text.split(b"\n")] if text else []
 
 
-def put_rows(prefix: str, kind: str, rows: list[Any]) -> Stored:
+def put_rows(prefix: str, kind: str, rows: Iterable[Any]) -> Stored:
     """Write rows as `<prefix>.<kind>.<sha256>`."""
-    body = pack(rows)
-    return Stored(put(f"{prefix}.{kind}.{hashlib.sha256(body).hexdigest()}", body), len(rows))
+    body, lines = pack(rows)
+    return Stored(put(f"{prefix}.{kind}.{hashlib.sha256(body).hexdigest()}", body), lines)
 
 
 def get_rows(key: str) -> list[Any]:

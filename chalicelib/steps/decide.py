@@ -1,0 +1,183 @@
+"""decide: what becomes of each row of a chunk, written to its ledger before anything is done.
+
+In: {org, job, type, chunk}. Out: the chunk's ledger, its first part. Decided once: the loser of a race, or a retry,
+uses the winner's. A dry run ends here; what it shows is this ledger.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from chalicelib import chunks, dynamo, keys, ledger, plans, records, storage, targets
+from chalicelib.chunks import Chunk
+from chalicelib.decisions import Line, Row, Scope, Standing, decide
+from chalicelib.jobs import Job
+from chalicelib.keys import Key
+from chalicelib.steps import Clock, Event, running, step
+from chalicelib.steps.match import in_index
+
+
+@step
+def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
+    """Decide the chunk, unless it has been."""
+    job = running(event)
+    record_type, number = event["type"], event["chunk"]
+    chunk = chunks.get(job, record_type, number)
+    if "parts" not in chunk:
+        lines = settle(job, record_type, accepted(job, record_type, chunk)) + _rejected(chunk)
+        lines.sort(key=lambda line: line["row"])
+        values = {"parts": [ledger.write(job, record_type, number, lines)], "decided_at": now()}
+        chunk = chunks.record(job, record_type, number, "parts", values, counted={"decided": len(lines)})
+    if job["dry_run"]:
+        close(job, record_type, number, chunks.DONE, chunk["parts"])
+    return {"state": "done"}
+
+
+def close(job: Job, record_type: str, number: int, state: str, parts: list[str]) -> bool:
+    """End the chunk with the counts of its ledger."""
+    lines = ledger.read(parts)
+    counted = ledger.counts(lines)
+    values = {"counts": counted, "reasons": ledger.reasons(lines)}
+    return chunks.close(job, record_type, number, state, values, counted=counted, parts=len(parts))
+
+
+def accepted(job: Job, record_type: str, chunk: Chunk, wanted: set[int] | None = None) -> list[Row]:
+    """The chunk's accepted rows in source order, without those that moved away, or only the wanted ones."""
+    if "group" in chunk:
+        rows = _gathered(job, record_type, storage.get_rows(chunk["group"]))
+    else:
+        gone = set(storage.get_rows(chunk["moved"])) if "moved" in chunk else set()
+        rows = [row for row in storage.get_rows(chunk["accepted"]) if row["row"] not in gone]
+    return rows if wanted is None else [row for row in rows if row["row"] in wanted]
+
+
+def _gathered(job: Job, record_type: str, places: list[list[int]]) -> list[Row]:
+    """The rows of an extra chunk, numbered anew; `src` says where each was read."""
+    listed = {number: chunks.get(job, record_type, number) for number in {number for number, _ in places}}
+    read = {
+        number: {row["row"]: row for row in storage.get_rows(chunk["accepted"])} for number, chunk in listed.items()
+    }
+    return [read[number][row] | {"row": index, "src": [number, row]} for index, (number, row) in enumerate(places)]
+
+
+def _rejected(chunk: Chunk) -> list[Line]:
+    if not chunk.get("rejected"):
+        return []
+    return [
+        {
+            "row": row["row"],
+            "ext": row["ext"],
+            "action": "failed",
+            "reason": "invalid",
+            "message": "; ".join(f"{error['field']}: {error['reason']}" for error in row["errors"]),
+        }
+        for row in storage.get_rows(chunk["rejected"])
+    ]
+
+
+def settle(job: Job, record_type: str, rows: list[Row], *, consistent: bool = False) -> list[Line]:
+    """Look up what the rows' records are now and decide. `consistent` when a refused write has to be decided anew.
+
+    Large texts are moved to S3 here, before the ledger is written, so that ledger and item hold the same.
+    """
+    scope = plans.scope(job, record_type)
+    lines = decide(rows, look_up(job, scope, rows, consistent=consistent), scope)
+    for line in lines:
+        if "write" in line:
+            line["write"]["data"] = records.offload(job["org"], line["write"]["data"])
+    return lines
+
+
+def look_up(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> Standing:
+    """What the store holds for the rows: in two rounds of batch reads, then the records they refer to."""
+    org, record_type = scope.org, scope.record_type
+    own = {_own_key(scope, row): row for row in rows}
+    claims = {
+        keys.claim(org, record_type, field, value): (field, value)
+        for row in rows
+        for field, value in row["keys"].items()
+    }
+    found = records.find([*own, *claims], consistent=consistent)
+    origin = scope.origins[record_type]
+    links = {
+        keys.link(org, record_type, scope.source_id, origin, row["ext"]): row["ext"]
+        for key, row in own.items()
+        if row["keys"] and (key not in found or found[key].get("deleted"))
+    }
+    linked = records.find(links, consistent=consistent)
+    standing = Standing(
+        claims={claims[key]: held["id"] for key, held in found.items() if key in claims},
+        links={links[key]: link["id"] for key, link in linked.items()},
+        parents=_parents(job, scope, rows, consistent=consistent),
+        in_run=lambda external_id: in_index(_run_index(job["org"], job["id"], record_type), external_id),
+    )
+    standing.records = {record["sk"]: record for key, record in found.items() if key in own}
+    others = {*standing.claims.values(), *standing.links.values()} - set(standing.records)
+    more = records.find([keys.record(org, record_type, other) for other in others], consistent=consistent)
+    standing.records |= {record["sk"]: record for record in more.values()}
+    return standing
+
+
+def _own_key(scope: Scope, row: Row) -> Key:
+    parent = None
+    if scope.parent and scope.parent in row["refs"]:
+        parent_type, external_id = scope.names(scope.parent, row["refs"][scope.parent])
+        parent = scope.derive(external_id, parent_type)
+    return keys.record(scope.org, scope.record_type, scope.derive(row["ext"]), parent=parent)
+
+
+def _parents(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> dict[tuple[str, str], str]:
+    """The references that lead to a record: in the store, by a link, or, in a dry run, made by this very run."""
+    wanted: dict[tuple[str, str], Key] = {}
+    for row in rows:
+        for name, value in row["refs"].items():
+            target = scope.names(name, value)
+            if target not in wanted:
+                wanted[target] = _parent_key(scope, row, *target)
+    found = records.find_marks(wanted.values(), consistent=consistent)
+    leads = {target: key[1] for target, key in wanted.items() if key in found}
+    missing = {
+        keys.link(scope.org, record_type, scope.source_id, scope.origins[record_type], external_id): (
+            record_type,
+            external_id,
+        )
+        for record_type, external_id in wanted.keys() - leads.keys()
+        if targets.get(record_type).UNIQUE_KEYS and record_type in scope.origins
+    }
+    leads |= {missing[key]: link["id"] for key, link in records.find(missing, consistent=consistent).items()}
+    if job["dry_run"]:
+        for record_type in {record_type for record_type, _ in wanted.keys() - leads.keys()} & set(job["types"]):
+            made = _planned(job["org"], job["id"], record_type)
+            leads |= {
+                target: made[target[1]] for target in wanted if target[0] == record_type and target[1] in made
+            } | leads
+    return leads
+
+
+def _parent_key(scope: Scope, row: Row, record_type: str, external_id: str) -> Key:
+    """Where the record a reference names would stand; an attachment's note stands under the attachment's ticket."""
+    above = targets.get(record_type).PARENT
+    parent = None
+    if above and above in row["refs"]:
+        above_type, above_external = scope.names(above, row["refs"][above])
+        parent = scope.derive(above_external, above_type)
+    return keys.record(scope.org, record_type, scope.derive(external_id, record_type), parent=parent)
+
+
+@lru_cache(maxsize=4)
+def _planned(org: str, job_id: str, record_type: str) -> dict[str, str]:
+    """External id -> record id for every row a dry run would bring; its type has been decided before this one."""
+    job = {"org": org, "id": job_id}
+    return {
+        line["ext"]: line["id"]
+        for chunk in chunks.listing(job, record_type).values()
+        for line in ledger.read(chunk.get("parts", []))
+        if line["action"] != "failed" and "id" in line
+    }
+
+
+@lru_cache(maxsize=2)
+def _run_index(org: str, job_id: str, record_type: str) -> bytes:
+    settled = dynamo.get("state", keys.job_type(org, job_id, record_type)) or {}
+    return storage.get(settled["index"]) if settled.get("index") else b""

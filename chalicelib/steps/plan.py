@@ -1,0 +1,119 @@
+"""plan: the profile is frozen into the job, the source is counted and cut into chunks.
+
+In: {org, job}. Out: {state, org, job, bucket, dry_run, types: [{type, manifest, chunks}], count, index}. Of two plans
+made at once the first one stored stands, and both answer with it. Refuses a job that has ended or is being cancelled:
+`ended`, so that a redrive days later does nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalicelib import dynamo, jobs, keys, network, plans, profiles, settings, storage, templates
+from chalicelib.dynamo import Refused
+from chalicelib.errors import Fatal, NotFound
+from chalicelib.jobs import Job
+from chalicelib.plans import Plan, TypePlan
+from chalicelib.sources import postgres
+from chalicelib.sql import Query
+from chalicelib.steps import Clock, Event, step
+
+CHUNK_ROWS = 1_000
+"""Rows of a chunk: about a second of load, 0.5 MB compressed, $0.13 of Step Functions a million rows."""
+
+
+@step
+def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
+    """Plan the job, unless it has been."""
+    job = jobs.get(event["org"], event["job"])
+    if job["status"] == "pending":
+        try:
+            job = jobs.move(job, "running", {"started_at": now()})
+        except Refused:
+            job = jobs.get(event["org"], event["job"])
+    if job["status"] != "running":
+        return {"state": "ended"}
+    if "plan" not in job:
+        plan = _make(job)
+        job["plan"] = jobs.set_once(job, "plan", plans.freeze(job, plan))
+    plan = plans.of(job)
+    _describe(job, plan)
+    return {
+        "state": "planned",
+        "org": job["org"],
+        "job": job["id"],
+        "bucket": settings.get().bucket,
+        "dry_run": job["dry_run"],
+        "types": [{word: type_plan[word] for word in ("type", "manifest", "chunks")} for type_plan in plan["types"]],
+        "count": len(plan["types"]),
+        "index": 0,
+    }
+
+
+def _make(job: Job) -> Plan:
+    try:
+        profile = profiles.get(job["org"], job["profile"]["id"])
+    except NotFound:
+        raise Fatal("The import profile has been deleted", code="profile_missing") from None
+    address = network.resolve(profile["host"], profile["port"], allow_loopback=settings.get().allow_loopback)
+    with postgres.connect(profiles.connection(profile), address, statement_timeout_seconds=600) as connection:
+        source_id = _confirm_source(profile, postgres.fingerprint(connection))
+        template = templates.get(profile["template_id"])
+        queries = template.queries(profile.get("template_options", {}), postgres.describe(connection))
+        wanted = job["options"].get("selected_types") or list(queries)
+        limit = job["options"].get("import_filters", {}).get("limit")
+        chosen = {name: query for name, query in queries.items() if name in wanted}
+        types = [_cut(job, name, query, connection, limit) for name, query in chosen.items()]
+    return {
+        "profile": {
+            word: profile.get(word)
+            for word in ("id", "org", "host", "port", "database", "username", "password", "ssl_mode")
+        },
+        "source_id": source_id,
+        "queries": {name: query.model_dump(mode="json") for name, query in chosen.items()},
+        "origins": {name: query.origin for name, query in queries.items()},
+        "types": types,
+        "policy": jobs.policy(job["mode_config"]),
+    }
+
+
+def _confirm_source(profile: dict[str, Any], source_id: str) -> str:
+    """The database's fingerprint, kept on the profile at its first import; another one there stops the job."""
+    known = dynamo.update(
+        "state",
+        keys.profile(profile["org"], profile["id"]),
+        "SET #source_id = if_not_exists(#source_id, :source_id)",
+        {"source_id": source_id},
+    )["source_id"]
+    if known != source_id:
+        raise Fatal("The profile now leads to another database than the one it imported before", code="source_changed")
+    return source_id
+
+
+def _cut(job: Job, record_type: str, query: Query, connection: Any, limit: int | None) -> TypePlan:
+    """One scan of the source: exact counts and the bounds of every chunk."""
+    ranges = postgres.plan(connection, query, chunk_rows=CHUNK_ROWS, limit=limit)
+    items = [
+        {"chunk": number, "low": piece.low, "high": piece.high, "rows": piece.rows}
+        for number, piece in enumerate(ranges)
+    ]
+    prefix = keys.type_objects(job["org"], job["id"], record_type)
+    manifest = storage.put_json(f"{prefix}/extract", "json", items)
+    return {
+        "type": record_type,
+        "manifest": manifest,
+        "chunks": len(items),
+        "rows": sum(item["rows"] for item in items),
+    }
+
+
+def _describe(job: Job, plan: Plan) -> None:
+    """Put on the job what people see of the plan, and remember the source for look-ups by external id."""
+    planned = {f"{type_plan['type']}_planned": type_plan["rows"] for type_plan in plan["types"]}
+    names = [type_plan["type"] for type_plan in plan["types"]]
+    jobs.describe(job, {"types": names, "origins": plan["origins"], "source_id": plan["source_id"], **planned})
+    dynamo.put(
+        "state",
+        keys.source(job["org"], plan["source_id"]),
+        {"id": plan["source_id"], "origins": plan["origins"]},
+    )

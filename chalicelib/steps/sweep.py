@@ -1,0 +1,50 @@
+"""sweep: every ten minutes, jobs that nobody drives any more are brought to an end.
+
+In: nothing. Out: {started, finished}. A pending job without an execution is started; a job whose execution has ended
+without finishing it (aborted, timed out, lost with the cloud it ran on) is settled like any failed one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalicelib import jobs, settings
+from chalicelib.clients import client
+from chalicelib.errors import NotFound
+from chalicelib.jobs import Job
+from chalicelib.steps import Clock, Event, finish
+
+START_GRACE_SECONDS = 60
+"""A job younger than this may still be about to get its execution."""
+
+
+def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
+    """Look at every job that has not ended."""
+    started = finished = 0
+    for org, job_id in jobs.active():
+        try:
+            job = jobs.get(org, job_id)
+        except NotFound:
+            continue
+        status = _execution(job)
+        if status == "RUNNING" or now() - job["created_at"] < START_GRACE_SECONDS:
+            continue
+        if status is None and job["status"] == "pending":
+            jobs.execute(job)
+            started += 1
+            continue
+        error = {"error": {"Error": "ExecutionEnded"}} if job["status"] in ("pending", "running") else {}
+        finish.run({"org": org, "job": job_id, **error}, now=now, remaining=remaining)
+        finished += 1
+    return {"started": started, "finished": finished}
+
+
+def _execution(job: Job) -> str | None:
+    """The status of the job's execution, None when it never had one."""
+    machine = settings.get().state_machine
+    arn = f"{machine.replace(':stateMachine:', ':execution:')}:{job['id']}"
+    states = client("stepfunctions")
+    try:
+        return str(states.describe_execution(executionArn=arn)["status"])
+    except states.exceptions.ExecutionDoesNotExist:
+        return None

@@ -1,0 +1,53 @@
+"""transform: a chunk's raw rows become target records, or rejected rows with the reason.
+
+In: {org, job, type, chunk}. Out: the chunk's `accepted` and `rejected` objects and, where rows could meet, the `keys`
+of the accepted ones apart, so that `match` can see the whole run without its records. One bad row rejects one row.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from chalicelib import chunks, keys, plans, storage, targets
+from chalicelib.mapping import Mapper
+from chalicelib.steps import Clock, Event, running, step
+
+
+@step
+def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
+    """Map and validate the chunk, unless it has been."""
+    job = running(event)
+    record_type, number = event["type"], event["chunk"]
+    chunk = chunks.get(job, record_type, number)
+    if "accepted" not in chunk:
+        accepted, rejected = _mapper(job["plan"], record_type).apply(storage.get_rows(chunk["raw"]), 0)
+        prefix = f"{keys.type_objects(job['org'], job['id'], record_type)}/{number:06d}"
+        values = {
+            "accepted": storage.put_rows(prefix, "accepted", accepted).key,
+            "rejected": storage.put_rows(prefix, "rejected", rejected).key if rejected else None,
+            "keys": storage.put_rows(prefix, "keys", [_keys(row) for row in accepted]).key
+            if _rows_may_meet(job["plan"], record_type)
+            else None,
+        }
+        chunks.record(job, record_type, number, "accepted", values, counted={})
+    return {"state": "done"}
+
+
+@lru_cache(maxsize=32)
+def _mapper(plan_key: str, record_type: str) -> Mapper:
+    return Mapper(plans.query(plan_key, record_type), targets.get(record_type))
+
+
+def _rows_may_meet(plan_key: str, record_type: str) -> bool:
+    """Whether rows of different chunks can name the same record: by a unique key, or by an external id that is not
+    what the chunks are cut by.
+    """
+    query = plans.query(plan_key, record_type)
+    external = next(field.source for field in query.fields if field.target == "external_id")
+    return bool(targets.get(record_type).UNIQUE_KEYS) or external != query.key
+
+
+def _keys(row: dict[str, Any]) -> list[Any]:
+    """[row, external id, hashes of its unique keys]: hashes, so that the file holds nothing personal."""
+    return [row["row"], row["ext"], [keys.sha256(f"{field}:{value}") for field, value in row["keys"].items()]]

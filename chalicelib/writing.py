@@ -1,0 +1,234 @@
+"""Conditional writes to the record store, in as few calls as the service allows.
+
+In: ledger lines that write. Out: the lines whose record was not as the ledger expected. A write that had happened
+before counts as done: the record bears its mark. Nothing here decides; `load` does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from chalicelib import dynamo, keys, records
+from chalicelib.decisions import Line, Scope
+from chalicelib.dynamo import Refused
+from chalicelib.errors import Fatal, Retryable
+from chalicelib.keys import Key
+
+STATEMENTS = 25
+"""Most statements of one BatchExecuteStatement (AWS API reference)."""
+
+OPERATIONS = 100
+"""Most operations of one TransactWriteItems (AWS API reference)."""
+
+REQUEST_BYTES = 3_000_000
+"""A request's size is kept below the 4 MB of a transaction (AWS API reference)."""
+
+_TRANSIENT = {
+    "InternalServerError",
+    "ProvisionedThroughputExceeded",
+    "RequestLimitExceeded",
+    "ThrottlingError",
+    "TransactionConflict",
+}
+
+Operation = tuple[Any, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Write:
+    """One record's write: where, what, on what condition, and what goes with it in the same transaction.
+
+    mark: the import row, as `by`. item: the record as it will be; None when only a link is written. expect: the state
+    to find, None for nothing there. beside: claims and links, written in the same transaction.
+    """
+
+    line: Line
+    key: Key
+    mark: str
+    item: dict[str, Any] | None
+    expect: dict[str, Any] | None
+    revives: bool
+    beside: tuple[Operation, ...]
+
+    @property
+    def plain(self) -> bool:
+        """Whether it can go without a transaction."""
+        return self.item is not None and not self.beside
+
+
+def prepare(line: Line, scope: Scope, mark: str, imported_at: str | None) -> Write:
+    """A ledger line as a write."""
+    write = line.get("write")
+    record_id = line["id"]
+    beside = _link(line, scope)
+    if write is None:
+        return Write(line, keys.record(scope.org, scope.record_type, record_id), mark, None, None, False, tuple(beside))
+    before = write["before"]
+    revives = bool(before and before.get("deleted"))
+    came_from = before if before and not revives else {}
+    item = {
+        "type": scope.record_type,
+        "source": came_from.get("source", scope.source_id),
+        "origin": came_from.get("origin", scope.origins[scope.record_type]),
+        "ext": came_from.get("ext", line["ext"]),
+        "data": write["data"],
+        "refs": write["refs"],
+        "keys": write["keys"],
+        "hash": write["hash"],
+        "ver": (write["expect"] or {"ver": 0})["ver"] + 1,
+        "by": mark,
+        "imported_at": imported_at,
+    }
+    if write["parent"]:
+        item["parent"] = write["parent"]
+    beside += [_claim(scope, record_id, *key) for key in write["claim"]]
+    beside += [_free(scope, record_id, *key) for key in write["free"]]
+    key = keys.record(scope.org, scope.record_type, record_id, parent=write["parent"])
+    return Write(line, key, mark, item, write["expect"], revives, tuple(beside))
+
+
+def _claim(scope: Scope, record_id: str, field: str, value: str) -> Operation:
+    key = keys.claim(scope.org, scope.record_type, field, value)
+    free = "attribute_not_exists(#pk) OR #id = :id"
+    return "Put", dynamo.put_operation("records", key, {"id": record_id}, condition=free, values={"id": record_id})
+
+
+def _free(scope: Scope, record_id: str, field: str, value: str) -> Operation:
+    key = keys.claim(scope.org, scope.record_type, field, value)
+    mine = "attribute_not_exists(#pk) OR #id = :id"
+    return "Delete", dynamo.delete_operation("records", key, condition=mine, values={"id": record_id})
+
+
+def _link(line: Line, scope: Scope) -> list[Operation]:
+    if "link" not in line:
+        return []
+    origin = scope.origins[scope.record_type]
+    key = keys.link(scope.org, scope.record_type, scope.source_id, origin, line["ext"])
+    return [("Put", dynamo.put_operation("records", key, {"id": line["link"]}))]
+
+
+def batches(writes: list[Write]) -> Iterator[list[Write]]:
+    """The writes in calls' portions: plain ones together, transactions together, records before mere links."""
+    plain = [write for write in writes if write.plain]
+    bound = [write for write in writes if write.item and write.beside]
+    links = [write for write in writes if write.item is None]
+    yield from _portions(plain, STATEMENTS, lambda _write: 1)
+    yield from _portions(bound, OPERATIONS, lambda write: 1 + len(write.beside))
+    yield from _portions(links, OPERATIONS, lambda write: len(write.beside))
+
+
+def _portions(writes: list[Write], room: int, weigh: Any) -> Iterator[list[Write]]:
+    portion: list[Write] = []
+    weight = size = 0
+    for write in writes:
+        bytes_ = _bytes(write)
+        if portion and (weight + weigh(write) > room or size + bytes_ > REQUEST_BYTES):
+            yield portion
+            portion, weight, size = [], 0, 0
+        portion.append(write)
+        weight += weigh(write)
+        size += bytes_
+    if portion:
+        yield portion
+
+
+def _bytes(write: Write) -> int:
+    texts = write.item["data"].values() if write.item else ()
+    return 500 + sum(4 * len(text) for text in texts if isinstance(text, str))
+
+
+def apply(portion: list[Write]) -> list[Line]:
+    """Write one portion. Returns the lines whose record was not as expected; everything else has been written."""
+    doubtful = _execute(portion) if portion[0].plain else _transact(portion)
+    if not doubtful:
+        return []
+    found = records.find([write.key for write in doubtful], consistent=True)
+    return [write.line for write in doubtful if found.get(write.key, {}).get("by") != write.mark]
+
+
+def _execute(portion: list[Write]) -> list[Write]:
+    """25 conditional statements in one call; each is answered on its own. Returns those that were refused."""
+    refused: list[Write] = []
+    waiting = portion
+    for attempt in range(7):
+        answer = dynamo.call("batch_execute_statement", Statements=[_statement(write) for write in waiting])
+        again: list[Write] = []
+        for write, response in zip(waiting, answer["Responses"], strict=True):
+            code = response.get("Error", {}).get("Code")
+            if code in ("ConditionalCheckFailed", "DuplicateItem"):
+                refused.append(write)
+            elif code in _TRANSIENT:
+                again.append(write)
+            elif code:
+                raise Fatal(f"DynamoDB refused a record: {code}", code="record_refused")
+        if not again:
+            return refused
+        waiting = again
+        time.sleep(0.05 * 2**attempt)
+    raise Retryable("DynamoDB kept refusing statements for load", code="throttled")
+
+
+def _statement(write: Write) -> dict[str, Any]:
+    item = dict(write.item or {})
+    pk, sk = ({"S": part} for part in write.key)
+    values = [dynamo.encode(item[name]) for name in item]
+    names = tuple(item)
+    if write.expect is None:
+        return {"Statement": _insert(names), "Parameters": [pk, sk, *values]}
+    state = [dynamo.encode(write.expect["ver"]), dynamo.encode(write.expect["by"])]
+    return {"Statement": _update(names, revives=write.revives), "Parameters": [*values, pk, sk, *state]}
+
+
+@cache
+def _insert(names: tuple[str, ...]) -> str:
+    fields = ", ".join(f"'{name}': ?" for name in ("pk", "sk", *names))
+    return f'INSERT INTO "{dynamo.name("records")}" VALUE {{{fields}}}'
+
+
+@cache
+def _update(names: tuple[str, ...], *, revives: bool) -> str:
+    changes = " ".join(f'SET "{name}" = ?' for name in names) + (
+        ' REMOVE "deleted" REMOVE "expires"' if revives else ""
+    )
+    table = dynamo.name("records")
+    return f'UPDATE "{table}" {changes} WHERE "pk" = ? AND "sk" = ? AND "ver" = ? AND "by" = ?'
+
+
+def _transact(portion: list[Write]) -> list[Write]:
+    """Records with their claims, all in one transaction. Refused ones are split out and the others tried again."""
+    refused: list[Write] = []
+    waiting = portion
+    while waiting:
+        operations: list[tuple[Operation, Write]] = [
+            (operation, write) for write in waiting for operation in _operations(write)
+        ]
+        try:
+            dynamo.transact([operation for operation, _ in operations])
+        except Refused as answer:
+            failed = {
+                id(write)
+                for (_, write), reason in zip(operations, answer.reasons, strict=True)
+                if reason == "ConditionalCheckFailed"
+            }
+            if not failed:
+                raise Fatal(f"DynamoDB refused a transaction: {set(answer.reasons)}", code="record_refused") from None
+            refused += [write for write in waiting if id(write) in failed]
+            waiting = [write for write in waiting if id(write) not in failed]
+        else:
+            break
+    return refused
+
+
+def _operations(write: Write) -> Iterator[Operation]:
+    if write.item is not None:
+        if write.expect is None:
+            put = dynamo.put_operation("records", write.key, write.item, condition="attribute_not_exists(#pk)")
+        else:
+            condition = "#ver = :ver AND #by = :by"
+            put = dynamo.put_operation("records", write.key, write.item, condition=condition, values=write.expect)
+        yield "Put", put
+    yield from write.beside
