@@ -4,7 +4,7 @@
 #   make run ONCE=1          the same, ending with the summary and its exit status
 #   make test | check        the tests | format, lint, types and the tests
 #
-# CONVERSATIONS=50000 sizes the sample source. PORT, CLOUD_PORT and POSTGRES_PORT fix ports that are else chosen free.
+# CONVERSATIONS=50000 sizes the sample source, PORT=8500 moves the API; all other ports are chosen free.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -14,7 +14,7 @@ PY := .venv/bin/python
 STAMP := .venv/.installed
 
 CONVERSATIONS ?= 2000
-export CONVERSATIONS ONCE PORT CLOUD_PORT POSTGRES_PORT
+export CONVERSATIONS SEED ONCE PORT STATE
 
 # No byte code of links in .wharf/build, no surprises from the caller's shell.
 unexport PYTHONPATH PYTHONHOME

@@ -119,7 +119,7 @@ def fingerprint(root: Path) -> str:
 def for_ministack(template: Template) -> Template:
     """Without what ministack cannot take; see NOT_IN_MINISTACK for the reason of each."""
     resources = template["Resources"]
-    dropped = {name for name, resource in resources.items() if resource["Type"] in NOT_IN_MINISTACK}
+    dropped = {name for name, resource in resources.items() if resource.get("Type") in NOT_IN_MINISTACK}
     for name in dropped:
         del resources[name]
     for resource in resources.values():

@@ -7,30 +7,26 @@ it keeps beside the answer. A worker that died is Runtime.ExitError, as when Lam
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 Answer = dict[str, Any]
 
-_RAISED = re.compile(r"^(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*)(?::|$)")
-"""The last unindented line of a traceback that starts so: "package.module.ClassName: message"."""
+DIED = ("Worker process died", "Worker returned no response")
 
 
-def error_type(trace: str) -> str | None:
-    """The class name a traceback ends in, None when it holds no traceback.
+def error_type(log: str, message: str) -> str | None:
+    """The class name in front of the message at the end of a log that ends in a traceback, None when there is none.
 
-    A message may run over several lines and look like anything, so the search goes forward from the last frame:
-    the first unindented line behind it names the class.
+    Known from its end, because a message may hold anything, another traceback included.
     """
-    head, marker, tail = trace.rpartition("Traceback (most recent call last):\n")
-    if not marker and not head:
-        return None
-    for line in tail.splitlines():
-        if line and not line[0].isspace():
-            found = _RAISED.match(line)
-            return found.group(1) if found else None
-    return None
+    text, message = log.rstrip("\n"), message.rstrip("\n")
+    if message:
+        if not text.endswith(f": {message}"):
+            return None
+        text = text.removesuffix(f": {message}")
+    name = text.rpartition("\n")[2].rpartition(".")[2]
+    return name if name.isidentifier() else None
 
 
 def with_class_names(execute: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -40,10 +36,9 @@ def with_class_names(execute: Callable[..., Answer]) -> Callable[..., Answer]:
         answer = execute(*arguments, **options)
         body = answer.get("body")
         if answer.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
-            if str(body.get("errorMessage")) in ("Worker process died", "Worker returned no response"):
-                body["errorType"] = "Runtime.ExitError"
-            else:
-                body["errorType"] = error_type(answer.get("log") or "") or body["errorType"]
+            message = str(body.get("errorMessage", ""))
+            found = "Runtime.ExitError" if message in DIED else error_type(answer.get("log") or "", message)
+            body["errorType"] = found or body["errorType"]
         return answer
 
     return wrapped

@@ -15,7 +15,7 @@ from infra.local.stack import Stack, stack
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Stack]:
     """A fresh stack on free ports. `endpoint` and `client("s3")` reach it, `postgres.dsn()` the empty source server."""
-    # Not pytest's own folder: as root, PostgreSQL's user must be let through, which pytest takes back at its next start.
+    # Not pytest's own folder: as root, PostgreSQL's user is let through, which pytest takes back at its next start.
     state = Path(tempfile.mkdtemp(prefix="wharf-test-"))
     try:
         with stack(state) as running:
