@@ -32,12 +32,11 @@ def list_jobs(
         return terminal.print_json(jobs)
     if not jobs:
         return terminal.note("No jobs. Start one with `wharf import run --profile NAME`.")
-    numbers = ("created", "updated", "skipped", "failed")
-    table = terminal.table("id", "profile", "status", "started", *numbers, right=numbers)
+    table = terminal.table("id", "profile", "status", "started", "rows", "failed", right=("rows", "failed"))
     for job in jobs:
-        counts = [terminal.count(job[f"records_{word}"]) for word in ("imported", *numbers[1:])]
+        counts = [terminal.count(job[word]) for word in ("records_processed", "records_failed")]
         started = terminal.moment(job.get("started_at")).removesuffix(" UTC")
-        table.add_row(job["id"], Text(terminal.one_line(job["profile"]["name"], 20)), job["status"], started, *counts)
+        table.add_row(job["id"], Text(terminal.one_line(job["profile"]["name"], 14)), job["status"], started, *counts)
     terminal.out().print(table)
     return None
 

@@ -41,15 +41,15 @@ def list_profiles(
         return terminal.print_json(found)
     if not found:
         return terminal.note("No profiles. Make one with `wharf profiles create`.")
-    table = terminal.table("id", "name", "database", "template", "last test")
+    table = terminal.table("id", "name", "database", "template", "test")
     for profile in found:
-        source = f"{profile['username']}@{profile['host']}:{profile['port']}/{profile['database']}"
+        result = profile.get("last_test_result")
         table.add_row(
             profile["id"],
-            Text(terminal.one_line(profile["name"], 30)),
-            Text(terminal.one_line(source, 60)),
+            Text(terminal.one_line(profile["name"], 20)),
+            Text(terminal.one_line(f"{profile['host']}/{profile['database']}", 22)),
             Text((profile.get("template") or {}).get("platform", "")),
-            Text(_tested(profile)),
+            Text("never" if not result else "ok" if result["success"] else "failed"),
         )
     terminal.out().print(table)
     return None

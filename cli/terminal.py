@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -95,7 +95,9 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """An empty table in the one look all lists have; `right` names the columns of numbers."""
     empty = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        empty.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        # An id that is broken over two lines cannot be copied.
+        justify: JustifyMethod = "right" if column in right else "left"
+        empty.add_column(column, justify=justify, overflow="fold", no_wrap=column == "id" or column in right)
     return empty
 
 

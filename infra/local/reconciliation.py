@@ -132,6 +132,7 @@ def _section(console: Console, title: str, rows: list[tuple[str, str, int]]) -> 
     console.print()
     table = terminal.table(title, "", "", right=("",))
     table.columns[2].justify = "left"
+    table.columns[2].no_wrap = False
     last = ""
     for record_type, reason, number in rows:
         name = "" if record_type == last else record_type
