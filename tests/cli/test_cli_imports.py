@@ -37,28 +37,13 @@ def sent(api: Api) -> object:
 
 
 def test_asks_for_what_the_options_say(wharf: Wharf, api: Api) -> None:
-    wharf(
-        *[
-            "import",
-            "run",
-            "-p",
-            "Production",
-            "--dry-run",
-            "-t",
-            "agents,tickets",
-            "-t",
-            "accounts",
-            "--limit",
-            "5",
-            "--mode",
-            "create",
-        ]
-    )
+    options = {"-p": "Production", "--limit": "5", "--mode": "create", "--types": "agents,tickets"}
+    wharf("import", "run", "--dry-run", "-t", "accounts", *(word for pair in options.items() for word in pair))
     assert sent(api) == {
         "profile_id": PROFILE["id"],
         "options": {
             "dry_run": True,
-            "selected_types": ["agents", "tickets", "accounts"],
+            "selected_types": ["accounts", "agents", "tickets"],
             "import_filters": {"limit": 5},
         },
         "mode_config": {"import_mode": "create"},

@@ -26,18 +26,8 @@ PROFILE = {
     "last_test_result": {"success": False, "message": "Connection failed: x", "error": "Connection refused"},
     "last_tested_at": "2026-01-01T10:00:00Z",
 }
-CREATE = [
-    "profiles",
-    "create",
-    "--name",
-    "Production",
-    "--host",
-    "db.example.com",
-    "--database",
-    "freescout",
-    "--username",
-    "reader",
-]
+FIELDS = {"--name": "Production", "--host": "db.example.com", "--database": "freescout", "--username": "reader"}
+CREATE = ["profiles", "create", *(word for pair in FIELDS.items() for word in pair)]
 
 
 @pytest.fixture(autouse=True)
@@ -118,12 +108,11 @@ def test_template_options_are_names_and_values(wharf: Wharf, api: Api) -> None:
     configuration = {"queries": {"agents": {}, "tickets": {}}}
     answer = {"message": "Template applied successfully", "profile": PROFILE | {"configuration": configuration}}
     api.on(f"PUT /api/import/profiles/{ID}/template", (200, answer))
-    result = wharf(
-        *["profiles", "template", "Production", "freescout", "-o", "timezone=Europe/Berlin", "-o", "include_spam=true"]
-    )
+    command = ["profiles", "template", "Production", "freescout"]
+    result = wharf(*command, "-o", "timezone=Europe/Berlin", "-o", "include_spam=true")
     assert sent(api) == {"template_id": "t1", "options": {"timezone": "Europe/Berlin", "include_spam": True}}
     assert "agents, tickets" in result.stderr
-    assert wharf(*["profiles", "template", "Production", "freescout", "-o", "timezone"]).exit_code == 2
+    assert wharf(*command, "-o", "timezone").exit_code == 2
 
 
 def test_list_and_show_say_how_the_last_test_went(wharf: Wharf) -> None:
