@@ -7,7 +7,7 @@ names its field and never repeats the value, which may be a secret.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -49,13 +49,18 @@ _SENTENCES = {
     "between": "The {field} must be between {low} and {high}.",
     "selected": "The selected {field} is invalid.",
     "format": "The {field} format is invalid.",
+    "cursor": "The {field} is not valid.",
+    "fuzzy": "The {field} fuzzy is not available yet; exact and case_insensitive are.",
 }
 
 
-def between(low: int, high: int) -> Callable[[int], int]:
+Number = TypeVar("Number", int, float)
+
+
+def between(low: int, high: int) -> Callable[[Number], Number]:
     """A validator for both bounds at once, so that the sentence can name both."""
 
-    def check(value: int) -> int:
+    def check(value: Number) -> Number:
         if not low <= value <= high:
             raise PydanticCustomError("between", "out of range", {"low": low, "high": high})
         return value

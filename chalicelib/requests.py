@@ -7,20 +7,21 @@ unknown fields, malformed JSON, large bodies, ids of the wrong shape. Every refu
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
-import logging
 import re
+import sys
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from chalice.app import Blueprint, Request, Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
 
 from chalicelib import access, messages
@@ -42,11 +43,14 @@ MAX_BODY_BYTES = 1_048_576
 Public = Literal["public"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 View = TypeVar("View", bound=Callable[..., dict[str, Any]])
+Entry = TypeVar("Entry")
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 _SEGMENT = re.compile(r"{(\w+)}")
 
-log = logging.getLogger("wharf.requests")
+
+UuidText = Annotated[str, StringConstraints(to_lower=True, pattern=f"^{_UUID.pattern[:-2]}$")]
+"""An id inside a query or body."""
 
 
 class Body(BaseModel):
@@ -59,6 +63,15 @@ class Query(BaseModel):
     """A query string: nothing unknown, so that a misspelt filter cannot answer with everything."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Page(Query):
+    """Which page of a list. page, per_page: as numbers; at most 100 a page. cursor: instead of page, what the page
+    before gave as `next_cursor`; it stays right while entries come and go."""
+
+    page: Annotated[int, AfterValidator(messages.between(1, 1_000_000))] = 1
+    per_page: Annotated[int, AfterValidator(messages.between(1, 100))] = 15
+    cursor: Annotated[str, StringConstraints(max_length=500)] | None = None
 
 
 class NoBody(Body):
@@ -83,12 +96,16 @@ class Endpoint:
     wants: frozenset[str]
 
 
-class Routes:
-    """The routes of one resource: a Chalice blueprint that only declared endpoints can get into."""
+class Routes(Blueprint):
+    """The routes of one resource: a Chalice blueprint that only endpoints with a permission get into."""
 
     def __init__(self, module: str) -> None:
-        self.blueprint = Blueprint(module)
+        super().__init__(module)
         self.endpoints: list[Endpoint] = []
+
+    def route(self, path: str, **_: Any) -> Callable[..., Any]:
+        """Not the way in: `on` is."""
+        raise TypeError(f"{path}: declare it with `on`, which asks for a permission")
 
     def on(
         self, method: Method, path: str, *, permission: access.Permission | Public, status: int = 200
@@ -99,11 +116,11 @@ class Routes:
             endpoint = _endpoint(method, path, permission, status, function)
 
             def view(**segments: str) -> Response:
-                return _answer(endpoint, self.blueprint.current_request, segments)
+                return _answer(endpoint, self.current_request, segments)
 
             view.__name__ = function.__name__
             # Chalice would refuse a GET for the type of its empty body; a body that is not JSON is refused as such.
-            self.blueprint.route(path, methods=[method], content_types=[])(view)
+            super(Routes, self).route(path, methods=[method], content_types=[])(view)
             self.endpoints.append(endpoint)
             return function
 
@@ -132,7 +149,7 @@ def _answer(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> R
     except RequestError as error:
         return refusal(request, error)
     except Retryable as error:
-        log.warning("unavailable: %s", error.message)
+        request.context["unavailable"] = error.message
         return _problem(request, 503, "unavailable", "Service temporarily unavailable", {}, {"Retry-After": "2"})
     return _json(request, endpoint.status, answer)
 
@@ -214,6 +231,42 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return whole
 
 
+def paged(
+    found: list[Entry],
+    query: Page,
+    *,
+    place: Callable[[Entry], str],
+    show: Callable[[Entry], dict[str, Any]],
+) -> dict[str, Any]:
+    """One page of a list that is sorted by `place`, last first: {"data", "meta", "next_cursor"}.
+
+    `meta` counts all entries; only the page's are shown. The cursor is the place of the page's last entry, so entries that come or go elsewhere
+    move nothing. Raises Invalid for a cursor that is not one of ours.
+    """
+    start = (query.page - 1) * query.per_page
+    if query.cursor is not None:
+        behind = _read_cursor(query.cursor)
+        start = sum(place(entry) >= behind for entry in found)
+    entries = found[start : start + query.per_page]
+    more = start + query.per_page < len(found)
+    return {
+        "data": [show(entry) for entry in entries],
+        "meta": {
+            "current_page": start // query.per_page + 1,
+            "per_page": query.per_page,
+            "total": len(found),
+        },
+        "next_cursor": base64.urlsafe_b64encode(place(entries[-1]).encode()).decode() if more else None,
+    }
+
+
+def _read_cursor(cursor: str) -> str:
+    try:
+        return base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+    except ValueError:
+        raise invalid({"cursor": [messages.sentence("cursor", "cursor")]}) from None
+
+
 def invalid(errors: dict[str, list[str]]) -> Invalid:
     """The refusal of fields, in the one sentence every such answer has."""
     return Invalid("Validation failed", errors=errors)
@@ -287,7 +340,9 @@ def translate(request: Request, get_response: Callable[[Request], Response]) -> 
         "org": caller.org if caller else None,
         "user": caller.user_id if caller else None,
     }
-    log.info("%s", to_json(line).decode())
+    if "unavailable" in request.context:
+        line["unavailable"] = request.context["unavailable"]
+    sys.stderr.write(to_json(line).decode() + "\n")  # the embedded cloud waits 50 ms for a handler that writes none
     return response
 
 

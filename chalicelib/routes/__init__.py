@@ -1,0 +1,1 @@
+"""HTTP in, HTTP out: one file a resource, whose `routes` the front door registers."""

@@ -1,0 +1,316 @@
+"""Import profiles: what a tenant wants moved, and how to reach it.
+
+In: checked values from the API. Out: profile dicts, as stored; `show` makes the public ones. The password is kept as
+ciphertext bound to organisation and profile and leaves only through `connection`. Changes are single conditional
+updates, so concurrent edits of different fields both stand and no edit revives a deleted profile.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from chalicelib import audit, dynamo, encryption, jobs, keys, network, settings
+from chalicelib.errors import BadRequest, Fatal, NotFound, Retryable, SourceUnreachable, WharfError
+
+if TYPE_CHECKING:
+    from chalicelib import sql
+    from chalicelib.sources.postgres import Connection
+
+Profile = dict[str, Any]
+
+SHOWN = ("id", "name", "database_type", "host", "port", "database", "username", "ssl_mode", "description", "notes")
+"""What a caller writes and reads back; all else is made here. The password is not among them."""
+
+LATEST_JOBS = 10
+"""Jobs a profile shows of its own."""
+
+CHECK_SECONDS = 15
+"""For one connection test, resolving and connecting included."""
+
+SCHEMA_SECONDS = 22
+"""For one reading of a schema; the gateway gives up after 29."""
+
+_SEARCHED_JOBS = 300
+"""How far back in the organisation's jobs those are looked for: three pages of the table."""
+
+
+def create(org: str, user: dict[str, str], values: Mapping[str, Any]) -> Profile:
+    """A new profile. `values` holds the fields of SHOWN but the id, and `password`."""
+    profile_id = str(uuid.uuid4())
+    stamp = _stamp()
+    profile = {
+        "org": org,
+        "id": profile_id,
+        **{field: values.get(field) for field in SHOWN if field != "id"},
+        "password": _sealed(org, profile_id, values.get("password")),
+        "created_by": user,
+        "last_tested_at": None,
+        "last_test_result": None,
+        "template_id": None,
+        "template_options": {},
+        "queries": {},
+        "has_custom_queries": False,
+        "source_id": None,
+        "version": 1,
+        "created_at": stamp,
+        "updated_at": stamp,
+    }
+    dynamo.put("state", keys.profile(org, profile_id), profile, condition="attribute_not_exists(#pk)")
+    audit.note(org, user, "profile.created", f"profile/{profile_id}")
+    return profile
+
+
+def get(org: str, profile_id: str) -> Profile:
+    """A profile of the organisation. Raises NotFound for absent ids and other tenants' alike."""
+    profile = dynamo.get("state", keys.profile(org, profile_id))
+    if profile is None:
+        raise _not_found()
+    return profile
+
+
+def listing(org: str) -> list[Profile]:
+    """All profiles of the organisation, newest first. A tenant has tens of them, so they are read whole."""
+    partition, prefix = keys.profile(org, "")
+    return sorted(dynamo.query("state", partition, prefix=prefix, consistent=True), key=place, reverse=True)
+
+
+def place(profile: Profile) -> str:
+    """Where a profile stands in a listing: by age, ties by id. Pages are cut by it."""
+    return f"{profile['created_at']}#{profile['id']}"
+
+
+def update(org: str, profile_id: str, user: dict[str, str], values: Mapping[str, Any]) -> Profile:
+    """Set the given fields, leave the others; an absent or empty `password` is kept. Raises NotFound."""
+    changes = {field: values[field] for field in SHOWN if field in values and field != "id"}
+    if values.get("password"):
+        changes["password"] = _sealed(org, profile_id, values["password"])
+    profile = _set(org, profile_id, changes | {"updated_at": _stamp()})
+    audit.note(org, user, "profile.updated", f"profile/{profile_id}", fields=sorted(changes))
+    return profile
+
+
+def apply_template(
+    org: str, profile_id: str, user: dict[str, str], template_id: str, options: dict[str, Any]
+) -> Profile:
+    """Take the template, and its checked options, as the profile's configuration. Raises NotFound."""
+    changes = {"template_id": template_id, "template_options": options, "updated_at": _stamp()}
+    profile = _set(org, profile_id, changes)
+    audit.note(org, user, "profile.template_applied", f"profile/{profile_id}", fields=["template_id"])
+    return profile
+
+
+def note_test(org: str, profile_id: str, result: dict[str, Any]) -> Profile:
+    """Keep how the latest connection test ended. Raises NotFound when the profile was deleted meanwhile."""
+    return _set(org, profile_id, {"last_tested_at": _stamp(), "last_test_result": result})
+
+
+def _set(org: str, profile_id: str, changes: dict[str, Any]) -> Profile:
+    expression = "SET " + ", ".join(f"#{field} = :{field}" for field in changes) + " ADD #version :one"
+    try:
+        return dynamo.update(
+            "state",
+            keys.profile(org, profile_id),
+            expression,
+            {**changes, "one": 1},
+            condition="attribute_exists(#pk)",
+        )
+    except dynamo.Refused:
+        raise _not_found() from None
+
+
+def delete(org: str, profile_id: str, user: dict[str, str]) -> None:
+    """Remove the profile unless a job runs on it. Raises NotFound, BadRequest with `running_jobs`.
+
+    Profile and lock go in one transaction, on condition that the lock is free: a start, which takes the lock on
+    condition that the profile exists, either comes first and forbids this, or finds no profile.
+    """
+    lock = keys.profile_lock(org, profile_id)
+    get(org, profile_id)
+    for _ in range(3):
+        held = dynamo.get("state", lock)
+        job = dynamo.get("state", keys.job(org, held["job"])) if held else None
+        if job and not jobs.ended(job):
+            break
+        # A lock left behind is free, but only as long as it is the ended job's that was just looked at.
+        free = "attribute_not_exists(#pk)" + (" OR #job = :ended" if held else "")
+        try:
+            dynamo.transact(
+                [
+                    (
+                        "Delete",
+                        dynamo.delete_operation(
+                            "state", keys.profile(org, profile_id), condition="attribute_exists(#pk)"
+                        ),
+                    ),
+                    (
+                        "Delete",
+                        dynamo.delete_operation(
+                            "state", lock, condition=free, values={"ended": held["job"]} if held else None
+                        ),
+                    ),
+                ]
+            )
+        except dynamo.Refused as refused:
+            if refused.reasons[0] == "ConditionalCheckFailed":
+                raise _not_found() from None
+            continue  # the lock was taken or freed between look and transaction
+        audit.note(org, user, "profile.deleted", f"profile/{profile_id}")
+        return
+    raise BadRequest("Cannot delete profile with running import jobs", code="profile_in_use", extra={"running_jobs": 1})
+
+
+def connection(profile: Profile) -> Connection:
+    """How to reach the source, password in clear. Raises Fatal when it cannot be decrypted any more."""
+    password = profile["password"]
+    if password:
+        password = encryption.decrypt(password, org=profile["org"], owner=profile["id"])
+    return connection_of({**profile, "password": password or ""})
+
+
+def connection_of(values: Mapping[str, Any]) -> Connection:
+    """The same from the fields of a request, for a profile that is not saved."""
+    from chalicelib.sources.postgres import Connection
+
+    fields = ("host", "port", "database", "username", "password", "ssl_mode")
+    return Connection(**{field: values[field] for field in fields})
+
+
+def reach(found: Connection) -> network.Address:
+    """The checked address of a source, the only one to connect to. Raises SourceUnreachable."""
+    return network.resolve(found.host, found.port, allow_loopback=settings.get().allow_loopback)
+
+
+def check(found: Connection) -> dict[str, Any]:
+    """A connection test as the API shows it, whether it succeeds or fails. Takes at most 15 seconds."""
+    from chalicelib.sources import postgres
+
+    try:
+        information = _within(CHECK_SECONDS, lambda: postgres.check(found, reach(found)))
+    except SourceUnreachable as error:
+        return {"success": False, "message": error.message, "error": error.error}
+    return {"success": True, "message": "Connection successful", "database_info": information}
+
+
+def schema(profile: Profile) -> dict[str, Any]:
+    """The source's tables, relationships and server, read now. Raises SourceUnreachable, after 22 seconds at most."""
+    from chalicelib.sources import postgres
+
+    found = connection(profile)
+
+    def read() -> dict[str, Any]:
+        with postgres.connect(found, reach(found), statement_timeout_seconds=CHECK_SECONDS) as source:
+            return postgres.describe(source)
+
+    try:
+        return _within(SCHEMA_SECONDS, read)
+    except (Retryable, Fatal) as error:
+        raise SourceUnreachable("Connection failed: the schema could not be read", error.message) from None
+
+
+def _within(seconds: float, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `work` returns or raises, or SourceUnreachable when it takes longer.
+
+    A server can draw out each step to just below that step's own time-out. The thread given up ends by those.
+    """
+    outcome: queue.SimpleQueue[Callable[[], dict[str, Any]]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            found = work()
+        except WharfError as error:
+            outcome.put(partial(_raise, error))
+        else:
+            outcome.put(lambda: found)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        settled = outcome.get(timeout=seconds)
+    except queue.Empty:
+        raise SourceUnreachable(
+            "Connection failed: the server did not answer in time", "Connection timed out", code="timed_out"
+        ) from None
+    return settled()
+
+
+def _raise(error: WharfError) -> dict[str, Any]:
+    raise error
+
+
+def queries(profile: Profile, schema: dict[str, Any] | None = None) -> dict[str, sql.Query]:
+    """What the profile imports, by record type in dependency order; saved queries replace the template's.
+
+    With the source's schema the template leaves out tables that are not there; without, its full shape is answered.
+    """
+    from chalicelib import sql, templates
+
+    template_id = profile["template_id"]
+    found: dict[str, sql.Query] = {}
+    if template_id:
+        found |= templates.get(template_id).queries(profile["template_options"], schema)
+    return found | {name: sql.Query.model_validate(query) for name, query in profile["queries"].items()}
+
+
+def show(profile: Profile) -> dict[str, Any]:
+    """A profile as lists show it."""
+    return {
+        **{field: profile[field] for field in SHOWN},
+        "created_by": profile["created_by"],
+        "last_tested_at": _seconds(profile["last_tested_at"]),
+        "template_id": profile["template_id"],
+        "template": _template(profile["template_id"]),
+        "has_custom_queries": profile["has_custom_queries"],
+        "last_test_result": profile["last_test_result"],
+        "created_at": _seconds(profile["created_at"]),
+        "updated_at": _seconds(profile["updated_at"]),
+    }
+
+
+def show_whole(profile: Profile) -> dict[str, Any]:
+    """A profile as it is shown alone: with its configuration and latest jobs."""
+    return show(profile) | {"configuration": configuration(profile), "import_jobs": _latest_jobs(profile)}
+
+
+def configuration(profile: Profile) -> dict[str, Any]:
+    """The profile's queries by type, in the shape the query builder reads."""
+    shown = {name: query.model_dump(mode="json", exclude_none=True) for name, query in queries(profile).items()}
+    return {"queries": shown}
+
+
+def _template(template_id: str | None) -> dict[str, str] | None:
+    from chalicelib import templates
+
+    if template_id is None:
+        return None
+    template = templates.get(template_id)
+    return {"id": template.ID, "name": template.NAME, "platform": template.PLATFORM}
+
+
+def _latest_jobs(profile: Profile) -> list[dict[str, Any]]:
+    recent = islice(jobs.listing(profile["org"]), _SEARCHED_JOBS)
+    own = (job for job in recent if job["profile"]["id"] == profile["id"])
+    shown = map(jobs.show, islice(own, LATEST_JOBS))
+    return [{field: job[field] for field in ("id", "status", "records_imported", "started_at")} for job in shown]
+
+
+def _sealed(org: str, profile_id: str, password: str | None) -> str | None:
+    return encryption.encrypt(password, org=org, owner=profile_id) if password else None
+
+
+def _not_found() -> NotFound:
+    return NotFound("Import profile not found")
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _seconds(stamp: str | None) -> str | None:
+    """A stored time as shown: "2026-01-01T10:00:00Z". Stored to the microsecond, so that listings keep their order."""
+    return f"{stamp[:19]}Z" if stamp else None

@@ -1,0 +1,15 @@
+"""GET /api/health: the service answers. Says nothing else, so it needs no token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalicelib.requests import Routes
+
+routes = Routes(__name__)
+
+
+@routes.on("GET", "/api/health", permission="public")
+def health() -> dict[str, Any]:
+    """That a request reaches the code."""
+    return {"status": "ok"}

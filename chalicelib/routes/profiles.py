@@ -1,0 +1,167 @@
+"""/api/import/profiles: connections, what they import, and starting it.
+
+Refused in the words of the import API's reference; nothing in a body can say whose profile it is.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from chalicelib import fields, network, profiles
+from chalicelib.access import Caller
+from chalicelib.messages import between, sentence
+from chalicelib.requests import Body, Page, Routes, invalid, paged
+
+routes = Routes(__name__)
+
+
+def _host(value: str) -> str:
+    if not network.is_host(value):
+        raise PydanticCustomError("format", "not a host")
+    return value
+
+
+def _printable(value: str) -> str:
+    """libpq reads its settings as C strings, and a control character in a name is an attack or an accident."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise PydanticCustomError("format", "control character")
+    return value
+
+
+def _without_nul(value: str) -> str:
+    if "\0" in value:
+        raise PydanticCustomError("format", "NUL")
+    return value
+
+
+_Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_printable)
+]
+_Text = Annotated[str, StringConstraints(max_length=5000), AfterValidator(_without_nul)]
+_SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+
+class ConnectionBody(Body):
+    """How to reach a database.
+
+    database_type: the kinds of source there are. host: a DNS name or a public address, see network.py. database,
+    username: PostgreSQL's names have 63 bytes; others' are longer. password: 1,000 characters stay within one KMS call.
+    ssl_mode: libpq's; `prefer` as in libpq.
+    """
+
+    database_type: Literal["postgresql"]
+    host: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_host)]
+    port: Annotated[int, AfterValidator(between(1, 65535))]
+    database: _Name
+    username: _Name
+    password: Annotated[str, StringConstraints(max_length=1000), AfterValidator(_without_nul)]
+    ssl_mode: _SslMode = "prefer"
+
+
+class ProfileBody(ConnectionBody):
+    """A new profile. name: as people call it. description, notes: free text."""
+
+    name: _Name
+    description: _Text | None = None
+    notes: _Text | None = None
+
+
+class ProfileChange(ProfileBody):
+    """The same; an absent, null or empty password keeps the stored one, other absent optional fields theirs."""
+
+    password: Annotated[str, StringConstraints(max_length=1000), AfterValidator(_without_nul)] | None = None  # type: ignore[assignment]
+
+
+class TemplateBody(Body):
+    """Which template to take, and its options (see the template's own list)."""
+
+    template_id: Annotated[str, StringConstraints(min_length=1, max_length=36)]
+    options: dict[str, Any] = {}
+
+
+class ProfilesQuery(Page):
+    """database_type: only profiles of this kind. search: only names that contain it, in any case."""
+
+    database_type: Literal["postgresql"] | None = None
+    search: Annotated[str, StringConstraints(strip_whitespace=True, max_length=255)] = ""
+
+
+@routes.on("GET", "/api/import/profiles", permission="system.import")
+def list_profiles(caller: Caller, query: ProfilesQuery) -> dict[str, Any]:
+    """The organisation's profiles, newest first."""
+    wanted = query.search.casefold()
+    found = [
+        profile
+        for profile in profiles.listing(caller.org)
+        if query.database_type in (None, profile["database_type"]) and wanted in profile["name"].casefold()
+    ]
+    return paged(found, query, place=profiles.place, show=profiles.show)
+
+
+@routes.on("POST", "/api/import/profiles", permission="system.import", status=201)
+def create_profile(caller: Caller, body: ProfileBody) -> dict[str, Any]:
+    """Saves a connection. It is not tried: that is what test-connection is for."""
+    profile = profiles.create(caller.org, caller.who(), body.model_dump())
+    return {"message": "Import profile created successfully", "profile": profiles.show(profile)}
+
+
+@routes.on("GET", "/api/import/profiles/{profile_id}", permission="system.import")
+def show_profile(caller: Caller, profile_id: str) -> dict[str, Any]:
+    """One profile, bare, with its configuration and latest jobs."""
+    return profiles.show_whole(profiles.get(caller.org, profile_id))
+
+
+@routes.on("PUT", "/api/import/profiles/{profile_id}", permission="system.import")
+def update_profile(caller: Caller, profile_id: str, body: ProfileChange) -> dict[str, Any]:
+    """Changes the profile; a job that runs on it keeps what it started with."""
+    profile = profiles.update(caller.org, profile_id, caller.who(), body.model_dump(exclude_unset=True))
+    return {"message": "Import profile updated successfully", "profile": profiles.show(profile)}
+
+
+@routes.on("DELETE", "/api/import/profiles/{profile_id}", permission="system.import")
+def delete_profile(caller: Caller, profile_id: str) -> dict[str, Any]:
+    """Removes the profile, unless a job runs on it. What was imported stays."""
+    profiles.delete(caller.org, profile_id, caller.who())
+    return {"message": "Import profile deleted successfully"}
+
+
+@routes.on("POST", "/api/import/profiles/test-connection", permission="system.import")
+def test_new_connection(caller: Caller, body: ConnectionBody) -> dict[str, Any]:  # noqa: ARG001 -- nothing is stored
+    """Tries a connection that is not saved; a failure is an answer, not an error."""
+    return {"connection_test": profiles.check(profiles.connection_of(body.model_dump()))}
+
+
+@routes.on("POST", "/api/import/profiles/{profile_id}/test-connection", permission="system.import")
+def test_connection(caller: Caller, profile_id: str) -> dict[str, Any]:
+    """Tries the profile's connection and keeps the result on the profile."""
+    profile = profiles.get(caller.org, profile_id)
+    result = profiles.check(profiles.connection(profile))
+    profiles.note_test(caller.org, profile_id, result)
+    return {"connection_test": result}
+
+
+@routes.on("GET", "/api/import/profiles/{profile_id}/schema", permission="system.import")
+def show_schema(caller: Caller, profile_id: str) -> dict[str, Any]:
+    """The source's tables, columns and relationships, read now."""
+    described = profiles.schema(profiles.get(caller.org, profile_id))
+    server_info = described.pop("server_info")
+    return {"schema": described, "server_info": server_info}
+
+
+@routes.on("PUT", "/api/import/profiles/{profile_id}/template", permission="system.import")
+def apply_template(caller: Caller, profile_id: str, body: TemplateBody) -> dict[str, Any]:
+    """Takes a template and its options as the profile's configuration."""
+    from chalicelib import templates
+
+    profiles.get(caller.org, profile_id)
+    wanted = body.template_id.lower()
+    template = next((found for found in templates.all() if wanted == found.ID), None)
+    if template is None:
+        raise invalid({"template_id": [sentence("selected", "template_id")]})
+    options = fields.check(template.OPTIONS, body.options)
+    profile = profiles.apply_template(caller.org, profile_id, caller.who(), template.ID, options)
+    shown = profiles.show(profile) | {"configuration": profiles.configuration(profile)}
+    return {"message": "Template applied successfully", "profile": shown}

@@ -1,0 +1,83 @@
+"""/api/records: what was imported, looked up by id, key, external id or parent, or read through."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, StringConstraints
+
+from chalicelib import records, targets
+from chalicelib.access import Caller
+from chalicelib.errors import NotFound
+from chalicelib.messages import between, sentence
+from chalicelib.requests import Query, Routes, UuidText, invalid
+
+routes = Routes(__name__)
+
+_Key = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
+class RecordsQuery(Query):
+    """external_id: the id in the source. parent: the id of the record these belong to (a note's ticket).
+
+    Any other parameter is a unique key of the type ("email"), checked against the type. per_page, cursor: as given by
+    the page before in `next_cursor`; lookups answer all they find.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    external_id: _Key | None = None
+    parent: UuidText | None = None
+    per_page: Annotated[int, AfterValidator(between(1, 100))] = 25
+    cursor: Annotated[str, StringConstraints(max_length=100)] | None = None
+
+
+class RecordQuery(Query):
+    """parent: needed for records that are kept beside their parent (notes, attachments)."""
+
+    parent: UuidText | None = None
+
+
+@routes.on("GET", "/api/records/{record_type}", permission="system.import")
+def list_records(caller: Caller, record_type: str, query: RecordsQuery) -> dict[str, Any]:
+    """Records of a type: those a key or an external id names, a parent's children, or all."""
+    _known(record_type)
+    given: dict[str, Any] = query.model_extra or {}
+    if len(given) + (query.external_id is not None) > 1:
+        names = sorted([*given, *(["external_id"] if query.external_id is not None else [])])
+        raise invalid({name: ["Only one key can be asked for at a time."] for name in names})
+    cursor = None
+    if given:
+        found = _by_key(caller.org, record_type, *given.popitem())
+    elif query.external_id is not None:
+        found = records.by_external(caller.org, record_type, query.external_id, parent=query.parent)
+    else:
+        found, cursor = records.listing(
+            caller.org, record_type, parent=query.parent, cursor=query.cursor, limit=query.per_page
+        )
+    return {
+        "data": [records.show(record) for record in found],
+        "meta": {"per_page": query.per_page},
+        "next_cursor": cursor,
+    }
+
+
+@routes.on("GET", "/api/records/{record_type}/{record_id}", permission="system.import")
+def show_record(caller: Caller, record_type: str, record_id: str, query: RecordQuery) -> dict[str, Any]:
+    """One record, bare and whole."""
+    _known(record_type)
+    return records.show(records.get(caller.org, record_type, record_id, parent=query.parent), whole=True)
+
+
+def _known(record_type: str) -> None:
+    if record_type not in targets.names():
+        raise NotFound("Record type not found")
+
+
+def _by_key(org: str, record_type: str, field: str, value: str) -> list[records.Record]:
+    if field not in targets.get(record_type).UNIQUE_KEYS:
+        raise invalid({field[:120]: [sentence("extra_forbidden", field[:120])]})
+    try:
+        return [records.by_key(org, record_type, field, value)]
+    except NotFound:
+        return []

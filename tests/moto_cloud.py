@@ -1,0 +1,63 @@
+"""AWS in process, by moto, for tests of single modules: tables, bucket, key and a state machine that does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from chalicelib import clients, settings
+
+_KEY = {
+    "AttributeDefinitions": [
+        {"AttributeName": "pk", "AttributeType": "S"},
+        {"AttributeName": "sk", "AttributeType": "S"},
+    ],
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[None]:
+    """An account, empty at the module's start, and settings that point at it. Tests keep apart by organisation."""
+    with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
+        _furnish(monkeypatch)
+        _forget()
+        yield
+    _forget()
+
+
+def _furnish(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "WHARF_STATE_TABLE": "state",
+        "WHARF_RECORDS_TABLE": "records",
+        "WHARF_BUCKET": "wharf-test",
+        "WHARF_ALLOW_LOOPBACK": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    dynamodb = boto3.client("dynamodb")
+    for table in ("state", "records"):
+        dynamodb.create_table(TableName=table, **_KEY)
+    boto3.client("s3").create_bucket(
+        Bucket="wharf-test", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    key = boto3.client("kms").create_key()["KeyMetadata"]["KeyId"]
+    machine = boto3.client("stepfunctions").create_state_machine(
+        name="import",
+        definition='{"StartAt": "Done", "States": {"Done": {"Type": "Pass", "End": true}}}',
+        roleArn="arn:aws:iam::123456789012:role/import",
+    )
+    monkeypatch.setenv("WHARF_KMS_KEY", key)
+    monkeypatch.setenv("WHARF_STATE_MACHINE", machine["stateMachineArn"])
+
+
+def _forget() -> None:
+    clients.client.cache_clear()
+    settings.get.cache_clear()

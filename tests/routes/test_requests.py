@@ -1,0 +1,271 @@
+"""What every route has in common, asked of all of them or of one that stands for all."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from chalice.test import Client, HTTPResponse
+
+from chalicelib import access, requests, settings
+from chalicelib.requests import Routes
+from tests.routes.conftest import Api, profile_body
+
+PROFILES = "/api/import/profiles"
+MEMBERS = {"message", "code", "request_id", "type", "title", "status", "detail", "instance"}
+
+ROUTES = [
+    (endpoint.method, endpoint.path, endpoint.permission)
+    for module in ("health", "import_records", "jobs", "profiles", "records", "templates")
+    for endpoint in __import__(f"chalicelib.routes.{module}", fromlist=["routes"]).routes.endpoints
+]
+GUARDED = [(method, path) for method, path, permission in ROUTES if permission != "public"]
+
+
+def fill(path: str) -> str:
+    return re.sub(r"{\w+_id}", str(uuid.uuid4()), path).replace("{record_type}", "tickets")
+
+
+def same(answer: HTTPResponse) -> dict[str, Any]:
+    """An error body without what differs from request to request."""
+    return {name: value for name, value in answer.json_body.items() if name not in ("request_id", "instance")}
+
+
+def test_every_route_of_the_application_was_declared_with_a_permission() -> None:
+    from app import app
+
+    served = {(method, path) for path, methods in app.routes.items() for method in methods}
+    assert served == {(method, path) for method, path, _ in ROUTES}
+    assert [path for _, path, permission in ROUTES if permission == "public"] == ["/api/health"]
+
+
+def test_a_route_without_a_permission_cannot_be_written() -> None:
+    routes = Routes("somewhere")
+    with pytest.raises(TypeError):
+        routes.on("GET", "/api/x")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="permission"):
+        routes.route("/api/x")(dict)
+
+
+def test_a_function_that_does_not_fit_its_path_cannot_be_declared() -> None:
+    routes = Routes("somewhere")
+
+    def show(profile_id: str) -> dict[str, Any]:
+        return {"id": profile_id}
+
+    with pytest.raises(TypeError, match="does not fit"):
+        routes.on("GET", "/api/x/{job_id}", permission="system.import")(show)
+
+    def mine(caller: access.Caller) -> dict[str, Any]:
+        return {"org": caller.org}
+
+    with pytest.raises(TypeError, match="does not fit"):
+        routes.on("GET", "/api/x", permission="public")(mine)
+
+
+@pytest.mark.accepts("SV-144")
+def test_health_needs_no_token(client: Client) -> None:
+    answer = Api(client, None).get("/api/health")
+    assert (answer.status_code, answer.json_body) == (200, {"status": "ok"})
+    assert answer.headers["X-Request-Id"]
+
+
+@pytest.mark.accepts("SV-147")
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_no_token_is_401_on_every_route(client: Client, method: str, path: str) -> None:
+    answer = Api(client, None).request(method, fill(path))
+    assert answer.status_code == 401
+    assert answer.json_body["message"] == "Unauthenticated."
+    assert answer.json_body["code"] == "unauthenticated"
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic d2hm",
+        "Bearer whf_x",
+        "Bearer whf_" + "a" * 43,
+        "bearer\twhf_",
+        "whf_" + "a" * 43,
+    ],
+)
+@pytest.mark.accepts("SV-147")
+def test_bad_tokens_are_401(client: Client, header: str) -> None:
+    answer = Api(client, None).request("GET", PROFILES, headers={"Authorization": header})
+    assert answer.status_code == 401
+
+
+@pytest.mark.accepts("SV-147")
+def test_expired_and_revoked_tokens_are_401(api: Api) -> None:
+    expired = access.issue_token(api.org, api.user, "old", expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert Api(api.client, expired).get(PROFILES).status_code == 401
+    assert api.get(PROFILES).status_code == 200
+    access.revoke_token(api.token or "")
+    assert api.get(PROFILES).status_code == 401
+
+
+@pytest.mark.accepts("SV-148")
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_a_user_without_the_permission_is_403_on_every_route(api: Api, method: str, path: str) -> None:
+    user = access.create_user(api.org, "Bo", "bo@example.com", "USER")
+    answer = Api(api.client, access.issue_token(api.org, user["id"], "t")).request(method, fill(path))
+    assert answer.status_code == 403
+    assert answer.json_body["message"] == "This action is unauthorized."
+
+
+@pytest.mark.accepts("SV-148")
+def test_a_token_narrowed_to_other_scopes_is_403(api: Api) -> None:
+    token = access.issue_token(api.org, api.user, "t", scopes=["pages.import.manage"])
+    assert Api(api.client, token).get(PROFILES).status_code == 403
+
+
+@pytest.mark.accepts("SV-149")
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path in GUARDED if "_id}" in path])
+def test_absent_ids_are_404_whatever_their_shape(api: Api, method: str, path: str) -> None:
+    body = {"template_id": "x"} if path.endswith("/template") else profile_body() if method == "PUT" else None
+    answers = [
+        api.request(method, re.sub(r"{\w+_id}", found, path).replace("{record_type}", "tickets"), _encoded(body))
+        for found in (str(uuid.uuid4()), "stats", "1", "PROFILE%23x", "null")
+    ]
+    if method == "GET" or "{profile_id}/" in path or "{job_id}/" in path:  # a literal sibling may answer 405
+        assert [answer.status_code for answer in answers] == [404] * 5
+    assert answers[0].status_code == 404
+    assert answers[0].json_body["message"].endswith(" not found")
+    assert set(answers[0].json_body) == MEMBERS
+
+
+def _encoded(body: Any) -> bytes | None:
+    return None if body is None else json.dumps(body).encode()
+
+
+@pytest.mark.accepts("SV-149")
+@pytest.mark.parametrize(
+    ("method", "path"), [(method, path) for method, path in GUARDED if "{profile_id}" in path and "/test" not in path]
+)
+def test_another_tenants_profile_looks_exactly_absent(api: Api, stranger: Api, method: str, path: str) -> None:
+    body = {"template_id": "x"} if path.endswith("/template") else profile_body() if method == "PUT" else None
+    theirs = path.replace("{profile_id}", api.profile()["id"])
+    absent = path.replace("{profile_id}", str(uuid.uuid4()))
+    refused, unknown = stranger.request(method, theirs, body), stranger.request(method, absent, body)
+    assert refused.status_code == unknown.status_code == 404
+    assert same(refused) == same(unknown)
+    assert api.get(theirs[: len(PROFILES) + 37]).status_code == 200
+
+
+@pytest.mark.accepts("SV-146")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"nonsense",
+        b"[]",
+        b'"text"',
+        b"null",
+        b"\xff\xfe",
+        b'{"name": NaN}',
+        b'{"name": "a", "name": "b"}',
+        b'{"name": {"x": 1, "x": 2}}',
+        b'{"name": "\\ud800"}',
+        b"[" * 100_000,
+        b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+        b'{"port": ' + b"9" * 10_000 + b"}",
+    ],
+    ids=range(13),
+)
+def test_a_malformed_body_is_400(api: Api, body: bytes) -> None:
+    answer = api.request("POST", PROFILES, body)
+    assert answer.status_code == 400
+    assert answer.json_body["code"] == "malformed_body"
+    assert answer.json_body["message"] == "The request body must be a JSON object."
+
+
+def test_a_large_body_is_413_before_it_is_parsed(api: Api) -> None:
+    answer = api.request("POST", PROFILES, b"{" * (requests.MAX_BODY_BYTES + 1))
+    assert answer.status_code == 413
+    assert answer.json_body["code"] == "too_large"
+
+
+@pytest.mark.accepts("SV-150", "SV-152")
+def test_errors_have_one_body_for_both_kinds_of_reader(api: Api) -> None:
+    answer = api.post(PROFILES, profile_body(host=None, port=70000))
+    assert answer.status_code == 422
+    body = answer.json_body
+    assert body["message"] == "Validation failed"
+    assert body["errors"] == {
+        "host": ["The host field is required."],
+        "port": ["The port must be between 1 and 65535."],
+    }
+    assert set(body) == MEMBERS | {"errors"}
+    assert (body["status"], body["title"], body["code"]) == (422, "Unprocessable Entity", "validation_failed")
+    assert body["type"] == "urn:wharf:error:validation_failed"
+    assert body["detail"] == "The host field is required."
+    assert body["request_id"] == answer.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize(
+    "field", ["org", "org_id", "tenant", "id", "created_by", "template_id", "version", "last_test_result", "source_id"]
+)
+def test_fields_that_are_unknown_or_the_servers_own_are_refused(api: Api, field: str) -> None:
+    answer = api.post(PROFILES, profile_body(**{field: "x"}))
+    assert answer.status_code == 422
+    assert answer.json_body["errors"] == {field: [f"The {field} field is not known."]}
+
+
+def test_a_body_where_none_is_taken_is_refused(api: Api) -> None:
+    answer = api.delete(f"{PROFILES}/{api.profile()['id']}", {"force": True})
+    assert answer.status_code == 422
+    assert list(answer.json_body["errors"]) == ["force"]
+
+
+def test_a_misspelt_filter_does_not_answer_with_everything(api: Api) -> None:
+    answer = api.get(PROFILES, databse_type="postgresql")
+    assert answer.status_code == 422
+    assert answer.json_body["errors"] == {"databse_type": ["The databse_type field is not known."]}
+
+
+def test_a_hostile_number_of_errors_is_cut(api: Api) -> None:
+    answer = api.post(PROFILES, {f"field{index}": 1 for index in range(5000)})
+    assert answer.status_code == 422
+    assert len(answer.json_body["errors"]) == 50
+
+
+@pytest.mark.accepts("SV-151")
+def test_a_crash_is_500_and_tells_nothing_but_its_id(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = settings.get()
+    monkeypatch.setattr(settings, "get", lambda: replace(found, state_table="gone"))
+    answer = api.get(PROFILES)
+    assert answer.status_code == 500
+    assert set(answer.json_body) == MEMBERS
+    assert answer.json_body["message"] == "Internal server error"
+    assert answer.json_body["code"] == "internal"
+    assert answer.json_body["request_id"] == answer.headers["X-Request-Id"]
+    assert not re.search(rb"Resource|Dynamo|boto|Traceback|gone", answer.body)
+
+
+def test_a_wrong_method_is_405_in_our_words(api: Api) -> None:
+    answer = api.request("PATCH", PROFILES)
+    assert answer.status_code == 405
+    assert answer.json_body["code"] == "method_not_allowed"
+    assert set(answer.json_body) == MEMBERS
+    assert answer.headers["Allow"] == "GET, POST"
+
+
+def test_every_request_leaves_one_line_without_secrets(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
+    capfd.readouterr()
+    answer = api.post(PROFILES, profile_body())
+    out, err = capfd.readouterr()
+    line = json.loads(err)
+    assert (line["method"], line["path"], line["status"]) == ("POST", PROFILES, 201)
+    assert (line["org"], line["user"]) == (api.org, api.user)
+    assert line["request_id"] == answer.headers["X-Request-Id"]
+    assert "canary" not in out + err
+    assert (api.token or "?") not in out + err
