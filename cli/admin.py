@@ -65,7 +65,7 @@ def make(
     try:
         wanted = function or _function_of(source, stack)
         answer = source.client("lambda").invoke(
-            FunctionName=wanted, Payload=json.dumps({"organisation": org, "email": email, "name": name}).encode()
+            FunctionName=wanted, Payload=json.dumps({"org": org, "email": email, "name": name}).encode()
         )
         body = json.loads(answer["Payload"].read())
     except (BotoCoreError, ClientError, ValueError) as error:
