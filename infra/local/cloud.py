@@ -61,8 +61,11 @@ def client(endpoint: str, service: str) -> Any:
     return session.client(service, endpoint_url=endpoint, config=config)
 
 
-def run(directory: Path, port: int, *, log: Path) -> Cloud:
-    """Start it on its directory and wait until it answers. Raises CannotStart."""
+def run(directory: Path, port: int, *, log: Path, **settings: str) -> Cloud:
+    """Start it on its directory and wait until it answers. Raises CannotStart.
+
+    settings: ministack's own, such as SFN_WAIT_SCALE.
+    """
     temporary = directory / "tmp"
     pid_file = directory / "pid"
     directory.mkdir(parents=True, exist_ok=True)
@@ -84,6 +87,7 @@ def run(directory: Path, port: int, *, log: Path) -> Cloud:
         PYTHONUNBUFFERED="1",
         PYTHONDONTWRITEBYTECODE="1",
         **CREDENTIALS,
+        **settings,
     )
     process = start(
         "the embedded cloud",
