@@ -124,9 +124,16 @@ class World:
         return keys.record_id(self.org, self.record_type, SOURCE, ORIGINS[self.record_type], ext)
 
 
+_inside = threading.local()
+
+
 def call(run: Callable[..., dict[str, Any]], event: dict[str, Any]) -> dict[str, Any]:
     """Invoke a step as Lambda would, with plenty of time."""
-    return run(event, now=time.time, remaining=lambda: 300.0)
+    _inside.step = run
+    try:
+        return run(event, now=time.time, remaining=lambda: 300.0)
+    finally:
+        _inside.step = None
 
 
 def insist(run: Callable[..., dict[str, Any]], event: dict[str, Any]) -> dict[str, Any]:
@@ -148,10 +155,13 @@ Invoke = Callable[[Callable[..., dict[str, Any]], dict[str, Any]], dict[str, Any
 def drive(world: World, invoke: Invoke = insist) -> None:
     """match, decide, load, finish, as the state machine drives them."""
     here = {"org": world.org, "job": world.job_id, "type": world.record_type}
-    settled = invoke(match.run, here)
-    manifest = storage.get_json(settled["manifest"]) if "manifest" in settled else []
+
+    def settle(event: dict[str, Any], **clock: Any) -> dict[str, Any]:
+        return {"items": storage.get_json(match.run(event, **clock)["manifest"])}
+
+    items = invoke(settle, here)["items"]
     for run in (decide.run, load.run):
-        for item in manifest:
+        for item in items:
             invoke(run, here | item)
     invoke(finish.run, {"org": world.org, "job": world.job_id})
 
@@ -175,14 +185,22 @@ def twice_at_once(run: Callable[..., dict[str, Any]], event: dict[str, Any]) -> 
 
 
 @contextmanager
-def killed_at(index: int | None, moment: str = "before") -> Iterator[Counter[str]]:
-    """Count AWS calls and die once, at the call of that index: before it is sent, or after its effect."""
+def killed_at(
+    index: int | None, moment: str = "before", within: tuple[Callable[..., Any], ...] = ()
+) -> Iterator[Counter[str]]:
+    """Count AWS calls and die once, at the call of that index: before it is sent, or after its effect.
+
+    within: count only the calls of these steps; none named means all.
+    """
     calls: Counter[str] = Counter()
     numbers = itertools.count()
     dead = threading.Event()
     current = threading.local()
 
     def before(model: Any, **_: Any) -> None:
+        current.number = None
+        if within and getattr(_inside, "step", None) not in within:
+            return
         calls[model.name] += 1
         current.number = next(numbers)
         if moment == "before" and current.number == index and not dead.is_set():

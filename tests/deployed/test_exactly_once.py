@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib import clients, dynamo, keys, settings
+from chalicelib.steps import decide, finish, load, match
 from tests.deployed.exactly_once import Kill, Row, World, audit, drive, insist, killed_at, stored, twice_at_once
 
 KEYED = [
@@ -44,18 +45,25 @@ def rows_of(world: World) -> list[Row]:
 
 
 @pytest.mark.parametrize(("record_type", "chunks"), [("customer_users", KEYED), ("tickets", PLAIN)])
-def test_killed_at_every_call_before_and_after_its_effect(record_type: str, chunks: list[list[Row]]) -> None:
-    with killed_at(None) as calls:
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param((decide.run, load.run), id="decide-load"),
+        pytest.param((match.run, finish.run), id="match-finish", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_killed_at_every_call_before_and_after_its_effect(
+    record_type: str, chunks: list[list[Row]], steps: Any
+) -> None:
+    with killed_at(None, within=steps) as calls:
         world = World(record_type, chunks).prepare()
-        calls.clear()
         drive(world)
     assert audit(world, rows_of(world)) == []
-    total = calls.total()
-    assert total > 20
+    assert calls.total() > 20
     for moment in ("before", "after"):
-        for index in range(total):
+        for index in range(calls.total()):
             world = World(record_type, chunks).prepare()
-            with killed_at(index, moment):
+            with killed_at(index, moment, steps):
                 drive(world)
             assert audit(world, rows_of(world)) == [], f"killed {moment} call {index}"
 
@@ -124,7 +132,7 @@ class Naive:
             if row.email and not held:
                 dynamo.put("records", claim, {"id": record_id})
             dynamo.update(
-                "state", keys.job(world.org, world.job_id), "ADD #n :one".replace("n", f"{world.record_type}_{word}"),
+                "state", keys.job(world.org, world.job_id), f"ADD #{world.record_type}_{word} :one",
                 {"one": 1},
             )  # fmt: skip
 
