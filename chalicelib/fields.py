@@ -1,14 +1,16 @@
 """Options that a module declares (a template's, a source's), checked as a person sent them.
 
-In: the declarations, dicts with `name`, `type` (text, integer, boolean, choice with `choices`, timezone), `required`,
-`default`; and the values sent. Out: a value for every option. Refused, each by name: unknown options and unfit values.
+In: the declarations, dicts with `name`, `type` (text with an optional `pattern`, integer, boolean, choice of `choices`,
+timezone), `required`, `default`; and the values sent. Out: a value for every option. Refused, each by name: unknown
+options and unfit values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from chalicelib.errors import Invalid
 from chalicelib.messages import sentence
@@ -16,7 +18,7 @@ from chalicelib.messages import sentence
 MAX_TEXT = 200
 """Longest text of an option, in characters; they are names, prefixes and patterns."""
 
-Declaration = dict[str, Any]
+Declaration = Mapping[str, Any]
 
 
 def check(declared: Iterable[Declaration], sent: dict[str, Any], *, prefix: str = "options") -> dict[str, Any]:
@@ -39,10 +41,11 @@ def check(declared: Iterable[Declaration], sent: dict[str, Any], *, prefix: str 
     return values
 
 
-def _text(option: Declaration, value: Any) -> str | None:  # noqa: ARG001 -- one signature for all kinds
+def _text(option: Declaration, value: Any) -> str | None:
     if not isinstance(value, str):
         return "string_type"
-    return None if len(value) <= MAX_TEXT and value.isprintable() else "format"
+    fits = len(value) <= MAX_TEXT and value.isprintable() and re.search(option.get("pattern") or "", value)
+    return None if fits else "format"
 
 
 def _integer(option: Declaration, value: Any) -> str | None:  # noqa: ARG001
@@ -58,7 +61,11 @@ def _choice(option: Declaration, value: Any) -> str | None:
 
 
 def _timezone(option: Declaration, value: Any) -> str | None:  # noqa: ARG001
-    return None if isinstance(value, str) and value in available_timezones() else "selected"
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, AttributeError, OSError):  # a wrong type, a path, a folder
+        return "selected"
+    return None
 
 
 _KINDS: dict[str, Callable[[Declaration, Any], str | None]] = {

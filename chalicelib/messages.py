@@ -50,6 +50,7 @@ _SENTENCES = {
     "selected": "The selected {field} is invalid.",
     "format": "The {field} format is invalid.",
     "cursor": "The {field} is not valid.",
+    "later": "The {field} is not available yet.",
     "fuzzy": "The {field} fuzzy is not available yet; exact and case_insensitive are.",
 }
 

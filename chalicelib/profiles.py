@@ -279,7 +279,7 @@ def show_whole(profile: Profile) -> dict[str, Any]:
 
 def configuration(profile: Profile) -> dict[str, Any]:
     """The profile's queries by type, in the shape the query builder reads."""
-    shown = {name: query.model_dump(mode="json", exclude_none=True) for name, query in queries(profile).items()}
+    shown = {name: query.model_dump(mode="json") for name, query in queries(profile).items()}
     return {"queries": shown}
 
 
