@@ -12,7 +12,8 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
 from rich.text import Text
 
 from cli import terminal
@@ -49,19 +50,24 @@ def _ticket(ticket: Record, children: dict[str, list[Record]], look_up: Lookup) 
         "closed": terminal.moment(ticket.get("closed_at")),
     }
     parts: list[RenderableType] = [terminal.grid(facts)]
-    if ticket.get("description"):
-        parts += [Text(), _body(ticket["description"])]
+    notes = sorted(children.get("ticket_notes", []), key=lambda one: one.get("created_at") or "")
+    description = ticket.get("description")
+    if description and all(note.get("content") != description for note in notes):
+        parts += [Text(), _body(description)]
     attachments = _by_reference(children.get("attachments", []), "note")
-    for note in sorted(children.get("ticket_notes", []), key=lambda one: one.get("created_at") or ""):
+    for note in notes:
         parts += [Text(), _note(note, look_up), *_files(attachments.pop(note["id"], []))]
     for rest in attachments.values():
         parts += [Text(), *_files(rest)]
     title = f"Ticket {ticket.get('number') or ticket['external_id']}: {ticket.get('title') or ''}"
-    return _panel(title, parts, " · ".join(filter(None, (ticket.get("status"), ticket.get("priority")))), ticket)
+    return _sheet(title, parts, " · ".join(filter(None, (ticket.get("status"), ticket.get("priority")))), ticket)
 
 
 def _note(note: Record, look_up: Lookup) -> RenderableType:
-    kind, style = ("internal note", "yellow") if note.get("is_internal") else ("public reply", "cyan")
+    written_by = {"customer_users": ("customer", "cyan"), "agents": ("reply", "green")}
+    kind, style = written_by.get(note.get("author_type") or "", ("public", "cyan"))
+    if note.get("is_internal"):
+        kind, style = "internal note", "yellow"
     author = _who(note, "author", look_up) or "unknown author"
     head = Text.assemble((f"● {kind}", style), f"  {terminal.one_line(author, 50)}  ")
     head.append(terminal.moment(note.get("created_at")), style="dim")
@@ -96,7 +102,7 @@ def _customer(customer: Record, _children: dict[str, list[Record]], look_up: Loo
         "created": terminal.moment(customer.get("created_at")),
     }
     name = customer.get("name") or customer.get("email") or customer["external_id"]
-    return _panel(f"Customer {name}", [terminal.grid(facts)], "", customer)
+    return _sheet(f"Customer {name}", [terminal.grid(facts)], "", customer)
 
 
 def _plain(record: Record, _children: dict[str, list[Record]], look_up: Lookup) -> RenderableType:
@@ -110,7 +116,7 @@ def _plain(record: Record, _children: dict[str, list[Record]], look_up: Lookup) 
             facts[name.removesuffix("_at")] = terminal.moment(value)
         else:
             facts[name.replace("_", " ")] = _flat(value)
-    return _panel(f"{record['type']} {record['external_id']}", [terminal.grid(facts)], "", record)
+    return _sheet(f"{record['type']} {record['external_id']}", [terminal.grid(facts)], "", record)
 
 
 def headline(record: Record) -> str:
@@ -121,15 +127,14 @@ def headline(record: Record) -> str:
     return ""
 
 
-def _panel(title: str, parts: list[RenderableType], state: str, record: Record) -> Panel:
-    return Panel(
-        Group(*parts),
-        title=Text(terminal.one_line(title, 70), style="bold"),
-        title_align="left",
-        subtitle=Text("  ".join(filter(None, (state, f"{record['type']} {record['id']}"))), style="dim"),
-        subtitle_align="right",
-        padding=(0, 1),
-    )
+def _sheet(title: str, parts: list[RenderableType], state: str, record: Record) -> RenderableType:
+    """A heading over a line. No frame: joined emoji and right-to-left text are as wide as each terminal likes."""
+    heading = Table.grid(expand=True)
+    heading.add_column(no_wrap=True)
+    heading.add_column(justify="right", no_wrap=True)
+    heading.add_row(Text(terminal.one_line(title, 74), style="bold"), Text(state))
+    foot = Text(f"{record['type']} {record['id']}", style="dim")
+    return Group(heading, Rule(style="dim"), *parts, Text(), foot)
 
 
 def _who(record: Record, reference: str, look_up: Lookup) -> str | None:

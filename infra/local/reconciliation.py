@@ -130,6 +130,8 @@ def _section(console: Console, title: str, rows: list[tuple[str, str, int]]) -> 
     if not rows:
         return
     console.print()
+    if len({reason for _, reason, _ in rows}) == 1 and len(rows) > 1:
+        rows = [("all of them", rows[0][1], sum(number for _, _, number in rows))]
     table = terminal.table(title, "", "", right=("",))
     table.columns[2].justify = "left"
     table.columns[2].no_wrap = False

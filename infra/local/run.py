@@ -14,6 +14,7 @@ import shlex
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +52,12 @@ class Options:
 def main() -> int:
     """Run the journey; the exit status."""
     narrator = Narrator()
-    for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), _interrupt)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # in order with stderr in one log file
+    warnings.simplefilter("ignore")  # libraries' opinions of the machine are no news here
+    signal.signal(signal.SIGINT, _interrupt)  # a shell's background job would ignore it, and never end in order
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored: started with nohup
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         options = read_options()
         with stack(options.state, port=options.port, progress=narrator.begin) as running, _ending(narrator):

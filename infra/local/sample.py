@@ -27,18 +27,21 @@ TEMPLATE_OPTIONS = {"timezone": "Europe/Berlin"}
 
 _TICKET = """
     SELECT c.id FROM conversations c JOIN threads t ON t.conversation_id = c.id AND t.state = 2 AND t.type IN (1, 2, 3)
-    WHERE c.state = 2 AND c.status IN (1, 2, 3) AND c.customer_id IN (SELECT id FROM customers)
-    GROUP BY c.id HAVING count(*) BETWEEN 3 AND 5 AND count(DISTINCT t.type) = 3 AND max(length(t.body)) < 2000
-    ORDER BY c.id LIMIT 1
+    WHERE c.state = 2 AND c.status IN (1, 2, 3) AND c.user_id IN (SELECT id FROM users)
+      AND c.customer_id IN (SELECT id FROM customers WHERE first_name ~ '^[A-Za-z]+$')
+    GROUP BY c.id HAVING count(*) BETWEEN 3 AND 5 AND count(DISTINCT t.type) = 3
+    ORDER BY (c.subject ~ '^[#0-9A-Za-z .!?]{10,60}$') IS TRUE DESC, min(length(coalesce(t.body, ''))) > 40 DESC,
+        max(length(t.body)) < 900 DESC, c.id LIMIT 1
 """
-"""The first conversation with a question, a reply and an internal note, short enough to read."""
+"""A conversation with a question, a reply and an internal note, short enough to read."""
 
 _CUSTOMER = """
     SELECT c.id FROM customers c JOIN emails e ON e.customer_id = c.id
     GROUP BY c.id HAVING count(*) > 1
-    ORDER BY count(*) DESC, (c.company IS NOT NULL) DESC, (c.phones IS NOT NULL) DESC, c.id LIMIT 1
+    ORDER BY (bool_and(e.email ~ '^[a-z0-9.]+@[a-z0-9.]+$') AND c.first_name ~ '^[A-Za-z]+$') IS TRUE DESC,
+        (c.company <> '') IS TRUE DESC, (c.phones LIKE '[{%') IS TRUE DESC, count(*) DESC, c.id LIMIT 1
 """
-"""The customer with the most e-mail addresses."""
+"""A customer with several e-mail addresses, and with company and phones if there is one."""
 
 
 class Sample:

@@ -88,7 +88,7 @@ def test_a_ticket_is_shown_with_its_conversation_in_order(wharf: Wharf) -> None:
     shown = wharf("records", "search", "tickets", "--external-id", "17").stdout
     wanted = ["Ticket 17", "Jane Smith <jane@example.com>", "Tom Agent", "it burns & smells"]
     wanted += [
-        "public reply",
+        "● reply",
         "99 (not imported)",
         "Is it on fire?",
         "internal note",
