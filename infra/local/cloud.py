@@ -69,7 +69,7 @@ def run(directory: Path, port: int, *, log: Path, **settings: str) -> Cloud:
     temporary = directory / "tmp"
     pid_file = directory / "pid"
     directory.mkdir(parents=True, exist_ok=True)
-    end_stale(pid_file, str(LAUNCHER))
+    end_stale(pid_file, str(LAUNCHER), seconds=60)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     environment = scrubbed(

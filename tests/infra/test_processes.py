@@ -132,7 +132,8 @@ def test_one_state_directory_holds_one_wharf(tmp_path: Path) -> None:
 
 def test_a_stale_pid_file_ends_only_what_is_ours(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
-    sleeper = subprocess.Popen(SLEEPER, stdout=subprocess.DEVNULL)
+    sleeper = subprocess.Popen(SLEEPER, stdout=subprocess.PIPE)
+    sleeper.stdout.readline()  # its command line is its own by now
     pid_file.write_text(f"{sleeper.pid}\n/somewhere\n")
     processes.end_stale(pid_file, "not in its command line")
     assert sleeper.poll() is None
