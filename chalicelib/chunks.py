@@ -36,6 +36,16 @@ def get(job: Job, record_type: str, number: int) -> Chunk:
     return dynamo.get("state", keys.chunk(job["org"], job["id"], record_type, number)) or {}
 
 
+def with_job(org: str, job_id: str, record_type: str, number: int) -> tuple[Job, Chunk]:
+    """The job and one of its chunks, in one read. Raises Stopping when the job is not running."""
+    job_key, key = keys.job(org, job_id), keys.chunk(org, job_id, record_type, number)
+    found = dynamo.batch_get("state", (job_key, key), consistent=True)
+    job = found.get(job_key)
+    if job is None or job["status"] != "running":
+        raise Stopping
+    return job, found.get(key, {})
+
+
 def listing(job: Job, record_type: str) -> dict[int, Chunk]:
     """Every chunk of a type that a step has touched, by number."""
     partition, prefix = keys.chunk(job["org"], job["id"], record_type, 0)
@@ -46,7 +56,7 @@ def listing(job: Job, record_type: str) -> dict[int, Chunk]:
 def record(
     job: Job, record_type: str, number: int, marker: str, values: dict[str, Any], *, counted: dict[str, int]
 ) -> Chunk:
-    """Set a step's result once and add what it counted to the job. Returns the chunk with the result that stands.
+    """Set a step's result once and add what it counted to the job. Returns the result that stands.
 
     marker: the attribute whose presence says that the step is done. values: what to set, the marker among it.
     counted: counter word -> rows, for the job. Raises Stopping when the job is no longer running.
@@ -62,7 +72,7 @@ def record(
         if marker in chunk:
             return chunk
         raise Stopping from None
-    return get(job, record_type, number)
+    return values
 
 
 def close(
@@ -74,11 +84,12 @@ def close(
     *,
     counted: dict[str, int],
     parts: int | None = None,
+    lease: str | None = None,
 ) -> bool:
     """End a chunk, DONE or STOPPED, with the counts of its ledger. False when it had ended already.
 
     parts: how many ledger parts the counts were taken from; a part added meanwhile refuses the move, so counts and
-    ledger never disagree. Raises Stopping when the job itself has ended.
+    ledger never disagree. lease: the caller's, given back with it. Raises Stopping when the job itself has ended.
     """
     condition = "(attribute_not_exists(#state) OR #state = :open)"
     held: dict[str, Any] = {"open": "open"}
@@ -86,6 +97,10 @@ def close(
         condition += " AND size(#parts) = :parts"
         held["parts"] = parts
     operation = _change(job, record_type, number, {"state": state, **values}, condition, held)
+    if lease:
+        operation["UpdateExpression"] += " DELETE #leases :lease"
+        operation["ExpressionAttributeNames"]["#leases"] = "leases"
+        operation["ExpressionAttributeValues"][":lease"] = dynamo.encode({lease})
     try:
         count = _count(job, record_type, counted, ("running", "cancelling", "failing"))
         dynamo.transact([("Update", operation), ("Update", count)])

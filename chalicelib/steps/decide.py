@@ -14,32 +14,32 @@ from chalicelib.chunks import Chunk
 from chalicelib.decisions import Line, Row, Scope, Standing, decide
 from chalicelib.jobs import Job
 from chalicelib.keys import Key
-from chalicelib.steps import Clock, Event, running, step
+from chalicelib.steps import Clock, Event, step
 from chalicelib.steps.match import in_index
 
 
 @step
 def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
     """Decide the chunk, unless it has been."""
-    job = running(event)
     record_type, number = event["type"], event["chunk"]
-    chunk = chunks.get(job, record_type, number)
+    job, chunk = chunks.with_job(event["org"], event["job"], record_type, number)
     if "parts" not in chunk:
         lines = settle(job, record_type, accepted(job, record_type, chunk)) + _rejected(chunk)
         lines.sort(key=lambda line: line["row"])
         values = {"parts": [ledger.write(job, record_type, number, lines)], "decided_at": now()}
         chunk = chunks.record(job, record_type, number, "parts", values, counted={"decided": len(lines)})
     if job["dry_run"]:
-        close(job, record_type, number, chunks.DONE, chunk["parts"])
+        close(job, record_type, number, chunks.DONE, chunk["parts"], ledger.read(chunk["parts"]))
     return {"state": "done"}
 
 
-def close(job: Job, record_type: str, number: int, state: str, parts: list[str]) -> bool:
-    """End the chunk with the counts of its ledger."""
-    lines = ledger.read(parts)
+def close(
+    job: Job, record_type: str, number: int, state: str, parts: list[str], lines: list[Line], lease: str | None = None
+) -> bool:
+    """End the chunk with the counts of its ledger: the lines that stand after these parts."""
     counted = ledger.counts(lines)
     values = {"counts": counted, "reasons": ledger.reasons(lines)}
-    return chunks.close(job, record_type, number, state, values, counted=counted, parts=len(parts))
+    return chunks.close(job, record_type, number, state, values, counted=counted, parts=len(parts), lease=lease)
 
 
 def accepted(job: Job, record_type: str, chunk: Chunk, wanted: set[int] | None = None) -> list[Row]:

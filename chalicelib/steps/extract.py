@@ -12,15 +12,15 @@ from typing import Any
 
 from chalicelib import chunks, keys, network, plans, profiles, settings, storage
 from chalicelib.sources import postgres
-from chalicelib.steps import Clock, Event, running, step
+from chalicelib.steps import Clock, Event, step
 
 
 @step
 def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
     """Read the range into the chunk, unless it has been."""
-    job = running(event)
     record_type, number = event["type"], event["chunk"]
-    if "raw" not in chunks.get(job, record_type, number):
+    job, chunk = chunks.with_job(event["org"], event["job"], record_type, number)
+    if "raw" not in chunk:
         plan = plans.of(job)
         query = plans.query(job["plan"], record_type)
         address = network.resolve(

@@ -88,7 +88,8 @@ def _stop(job: Job, record_type: str, number: int, chunk: Chunk, rows: int) -> N
     if changed:
         key = ledger.write(job, record_type, number, changed)
         parts = chunks.add_part(job, record_type, number, parts, key)
-    close(job, record_type, number, chunks.STOPPED, parts)
+        came_to = ledger.read(parts)
+    close(job, record_type, number, chunks.STOPPED, parts, came_to)
 
 
 def _end(job: Job, now: float) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from chalicelib import chunks, jobs, keys, ledger, plans, records, writing
 from chalicelib.decisions import Line
 from chalicelib.jobs import Job
-from chalicelib.steps import RESERVE_SECONDS, Clock, Event, running, step
+from chalicelib.steps import RESERVE_SECONDS, Clock, Event, step
 from chalicelib.steps.decide import accepted, close, settle
 
 ATTEMPTS = 3
@@ -31,17 +31,20 @@ CHECK_EVERY_SECONDS = 2.0
 @step
 def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:
     """Apply the chunk's ledger and close it."""
-    job = running(event)
     record_type, number = event["type"], event["chunk"]
-    chunk = chunks.get(job, record_type, number)
+    job, chunk = chunks.with_job(event["org"], event["job"], record_type, number)
     if chunk.get("state") == chunks.DONE:
         return {"state": "done"}
     lease = chunks.take_lease(job, record_type, number, now() + remaining())
+    applier = Applier(job, record_type, number, list(chunk["parts"]), now=now, remaining=remaining)
     try:
-        finished = Applier(job, record_type, number, list(chunk["parts"]), now=now, remaining=remaining).run()
+        lines = applier.run()
+        if lines is not None and close(job, record_type, number, chunks.DONE, applier.parts, lines, lease):
+            lease = ""  # given back with the chunk
     finally:
-        chunks.drop_lease(job, record_type, number, lease)
-    return {"state": "done" if finished else "more"}
+        if lease:
+            chunks.drop_lease(job, record_type, number, lease)
+    return {"state": "more" if lines is None else "done"}
 
 
 class Applier:
@@ -55,20 +58,19 @@ class Applier:
         self.scope = plans.scope(job, record_type)
         self.checked = time.monotonic()
 
-    def run(self) -> bool:
-        """Apply until nothing is refused. False when time ran out; what is applied stays applied."""
+    def run(self) -> list[Line] | None:
+        """Apply until nothing is refused. The lines that stand, or None when time ran out: what is applied stays."""
         lines = ledger.read(self.parts)
         pending = list(ledger.writes(lines))
         for attempt in range(ATTEMPTS + 1):
             refused = self._apply(pending)
             if refused is None:
-                return False
+                return None
             if not refused:
                 break
             pending = self._decide_anew(lines, refused, last=attempt == ATTEMPTS)
             lines = ledger.read(self.parts)
-        close(self.job, self.type, self.number, chunks.DONE, self.parts)
-        return True
+        return lines
 
     def _apply(self, pending: list[Line]) -> list[Line] | None:
         """Write what is pending; the lines whose record was not as expected, or None when time ran out."""

@@ -11,15 +11,14 @@ from typing import Any
 
 from chalicelib import chunks, keys, plans, storage, targets
 from chalicelib.mapping import Mapper
-from chalicelib.steps import Clock, Event, running, step
+from chalicelib.steps import Clock, Event, step
 
 
 @step
 def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
     """Map and validate the chunk, unless it has been."""
-    job = running(event)
     record_type, number = event["type"], event["chunk"]
-    chunk = chunks.get(job, record_type, number)
+    job, chunk = chunks.with_job(event["org"], event["job"], record_type, number)
     if "accepted" not in chunk:
         accepted, rejected = _mapper(job["plan"], record_type).apply(storage.get_rows(chunk["raw"]), 0)
         prefix = f"{keys.type_objects(job['org'], job['id'], record_type)}/{number:06d}"
