@@ -274,7 +274,11 @@ def show(profile: Profile) -> dict[str, Any]:
 
 def show_whole(profile: Profile) -> dict[str, Any]:
     """A profile as it is shown alone: with its configuration and latest jobs."""
-    return show(profile) | {"configuration": configuration(profile), "import_jobs": _latest_jobs(profile)}
+    return show(profile) | {
+        "template_options": profile["template_options"],
+        "configuration": configuration(profile),
+        "import_jobs": _latest_jobs(profile),
+    }
 
 
 def configuration(profile: Profile) -> dict[str, Any]:

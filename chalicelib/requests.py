@@ -240,8 +240,8 @@ def paged(
 ) -> dict[str, Any]:
     """One page of a list that is sorted by `place`, last first: {"data", "meta", "next_cursor"}.
 
-    `meta` counts all entries; only the page's are shown. The cursor is the place of the page's last entry, so entries that come or go elsewhere
-    move nothing. Raises Invalid for a cursor that is not one of ours.
+    `meta` counts all entries; only the page's are shown. The cursor is the place of the page's last entry, so entries
+    that come or go elsewhere move nothing. Raises Invalid for a cursor that is not one of ours.
     """
     start = (query.page - 1) * query.per_page
     if query.cursor is not None:
@@ -298,9 +298,15 @@ def _problem(
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": more.get("connection_error", {}).get("message", first),
-        "instance": request.context.get("path") or request.path,
+        "instance": _path(request),
     }
     return _json(request, status, body, headers)
+
+
+def _path(request: Request) -> str:
+    """The path as it was asked for: the gateway puts the stage's name before it."""
+    asked = str(request.context.get("path") or request.path)
+    return asked.removeprefix(f"/{request.context.get('stage')}")
 
 
 def _json(request: Request, status: int, body: dict[str, Any], headers: dict[str, Any] | None = None) -> Response:

@@ -28,5 +28,6 @@ def show(template: Any) -> dict[str, Any]:
         "description": template.DESCRIPTION,
         "supported_types": list(template.SUPPORTED_TYPES),
         "is_system": True,
+        "options": list(template.OPTIONS),
         "created_at": template.CREATED_AT,
     }

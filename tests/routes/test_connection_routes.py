@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from chalicelib import profiles
+from infra.local.postgres import Postgres, run
 from tests.routes.conftest import Api, profile_body
 
 TEST = "/api/import/profiles/test-connection"
@@ -19,6 +25,42 @@ CONNECTION = ("database_type", "host", "port", "database", "username", "password
 
 def connection_body(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in profile_body(**fields).items() if name in CONNECTION}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """A real PostgreSQL with a small database `shop`."""
+    # Not pytest's own folder: as root, PostgreSQL's user is let through, which pytest takes back at its next start.
+    directory = Path(tempfile.mkdtemp(prefix="wharf-test-"))
+    running = run(directory, free_port(), log=directory / "postgres.log")
+    try:
+        with psycopg.connect(running.dsn(), autocommit=True) as session:
+            session.execute("CREATE DATABASE shop")
+        with psycopg.connect(running.dsn("shop")) as session:
+            session.execute(SHOP)
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+SHOP = """
+CREATE TABLE users (id serial PRIMARY KEY, first_name varchar(255), active boolean NOT NULL DEFAULT true);
+CREATE TABLE conversations (id bigserial PRIMARY KEY, user_id integer REFERENCES users (id), subject text);
+INSERT INTO users (first_name) SELECT 'user ' || n FROM generate_series(1, 15) AS n;
+"""
+
+
+def reachable(server: Postgres, **fields: Any) -> dict[str, Any]:
+    """What leads to the shop."""
+    return {
+        "host": server.host,
+        "port": server.port,
+        "database": "shop",
+        "username": server.user,
+        "password": server.password,
+        **fields,
+    }
 
 
 def free_port() -> int:
@@ -118,3 +160,73 @@ def test_the_schema_of_a_silent_source_is_given_up(api: Api, monkeypatch: pytest
         answer = api.get(f"/api/import/profiles/{made['id']}/schema")
     assert answer.status_code == 422
     assert answer.json_body["connection_error"]["error"] == "Connection timed out"
+
+
+@pytest.mark.accepts("SV-045", "SV-046", "SV-144")
+def test_a_connection_that_works_says_what_is_there(api: Api, server: Postgres) -> None:
+    answer = api.post(TEST, connection_body(**reachable(server)))
+    assert answer.status_code == 200
+    test = answer.json_body["connection_test"]
+    assert (test["success"], test["message"]) == (True, "Connection successful")
+    found = test["database_info"]
+    assert re.match(r"PostgreSQL \d+", found["version"])
+    assert found["database"] == "shop"
+    assert found["table_count"] == 2
+    assert re.match(r"\d+ (kB|MB)\Z", found["size"])
+    assert server.password.encode() not in answer.body
+
+
+@pytest.mark.accepts("SV-047")
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [({"password": "wrong"}, "Authentication failed"), ({"database": "nowhere"}, "Database does not exist")],
+)
+def test_a_server_that_says_no_is_quoted_in_fixed_words(
+    api: Api, server: Postgres, fields: dict[str, str], error: str
+) -> None:
+    answer = api.post(TEST, connection_body(**reachable(server, **fields)))
+    test = answer.json_body["connection_test"]
+    assert (test["success"], test["error"]) == (False, error)
+    assert server.user.encode() not in answer.body.replace(b"postgresql", b"")
+
+
+@pytest.mark.accepts("SV-026", "SV-030", "SV-048")
+def test_a_stored_profile_is_tested_with_its_own_password(api: Api, server: Postgres) -> None:
+    made = api.profile(**reachable(server))
+    answer = api.post(f"/api/import/profiles/{made['id']}/test-connection")
+    assert answer.status_code == 200
+    test = answer.json_body["connection_test"]
+    assert test["success"] is True
+    [kept] = api.get("/api/import/profiles").json_body["data"]
+    assert kept["last_test_result"] == test
+    assert {"version", "database", "table_count"} <= set(kept["last_test_result"]["database_info"])
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", kept["last_tested_at"])
+    api.put(f"/api/import/profiles/{made['id']}", profile_body(**reachable(server, password="wrong")))
+    assert api.post(f"/api/import/profiles/{made['id']}/test-connection").json_body["connection_test"]["error"] == (
+        "Authentication failed"
+    )
+    [kept] = api.get("/api/import/profiles").json_body["data"]
+    assert kept["last_test_result"]["success"] is False
+
+
+@pytest.mark.accepts("SV-049", "SV-050", "SV-051", "SV-052", "SV-053")
+def test_the_schema_shows_tables_columns_relationships_and_server(api: Api, server: Postgres) -> None:
+    made = api.profile(**reachable(server))
+    answer = api.get(f"/api/import/profiles/{made['id']}/schema")
+    assert answer.status_code == 200
+    assert set(answer.json_body) == {"schema", "server_info"}
+    tables = {table["name"]: table for table in answer.json_body["schema"]["tables"]}
+    assert set(tables) == {"users", "conversations"}
+    assert tables["users"]["row_count"] == 15
+    assert tables["users"]["columns"] == [
+        {"name": "id", "type": "integer", "nullable": False, "primary_key": True},
+        {"name": "first_name", "type": "character varying(255)", "nullable": True},
+        {"name": "active", "type": "boolean", "nullable": False},
+    ]
+    assert answer.json_body["schema"]["relationships"] == [
+        {"table": "conversations", "column": "user_id", "referenced_table": "users", "referenced_column": "id"}
+    ]
+    info = answer.json_body["server_info"]
+    assert set(info) == {"version", "encoding", "collation"}
+    assert info["version"].startswith("PostgreSQL ")
+    assert info["encoding"] == "UTF8"

@@ -208,6 +208,7 @@ def test_errors_have_one_body_for_both_kinds_of_reader(api: Api) -> None:
     assert (body["status"], body["title"], body["code"]) == (422, "Unprocessable Entity", "validation_failed")
     assert body["type"] == "urn:wharf:error:validation_failed"
     assert body["detail"] == "The host field is required."
+    assert body["instance"] == PROFILES
     assert body["request_id"] == answer.headers["X-Request-Id"]
 
 

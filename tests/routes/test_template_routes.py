@@ -40,6 +40,7 @@ def test_the_freescout_template_is_the_documented_one(api: Api) -> None:
     shown = template(api, "freescout")
     assert shown["name"] == "FreeScout Platform"
     assert shown["supported_types"] == TARGET_TYPES[:4]
+    assert {"timezone", "ticket_number", "table_prefix", "include_spam"} <= {one["name"] for one in shown["options"]}
 
 
 @pytest.mark.accepts("SV-057", "SV-058")
@@ -74,6 +75,19 @@ def test_applying_a_template_gives_the_profile_its_queries(api: Api) -> None:
         "platform": "freescout",
     }
     assert kept["configuration"] == shown["configuration"]
+
+
+def test_the_options_chosen_are_kept_and_the_others_have_their_defaults(api: Api) -> None:
+    made = api.profile()
+    assert apply(api, made["id"], timezone="Europe/Berlin", ticket_number="number").status_code == 200
+    kept = api.get(f"/api/import/profiles/{made['id']}").json_body
+    assert kept["template_options"] == {
+        "timezone": "Europe/Berlin",
+        "ticket_number": "number",
+        "table_prefix": "",
+        "include_spam": False,
+    }
+    assert "Europe/Berlin" in repr(kept["configuration"]["queries"]["tickets"]["fields"])
 
 
 @pytest.mark.accepts("SV-035", "SV-036", "SV-037", "SV-038", "SV-039")

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from chalicelib import dynamo, keys, profiles
+from chalicelib.errors import Fatal, NotFound, SourceUnreachable
+
+pytestmark = pytest.mark.usefixtures("cloud")
+
+USER = {"id": "u1", "name": "Ada"}
+
+
+def values(**fields: Any) -> dict[str, Any]:
+    return {
+        "name": "Help desk",
+        "database_type": "postgresql",
+        "host": "db.example.com",
+        "port": 5432,
+        "database": "freescout",
+        "username": "reader",
+        "password": "canary-7d1a",
+        "ssl_mode": "require",
+        **fields,
+    }
+
+
+def test_a_connection_has_the_password_in_clear_and_does_not_show_it() -> None:
+    found = profiles.connection(profiles.create("o1", USER, values()))
+    assert (found.host, found.port, found.database, found.username) == ("db.example.com", 5432, "freescout", "reader")
+    assert (found.password, found.ssl_mode) == ("canary-7d1a", "require")
+    assert "canary" not in repr(found)
+
+
+def test_a_profile_without_a_password_connects_without_one() -> None:
+    assert profiles.connection(profiles.create("o1", USER, values(password=""))).password == ""
+
+
+def test_a_ciphertext_moved_to_another_profile_opens_nothing() -> None:
+    first, second = (profiles.create("o1", USER, values()) for _ in range(2))
+    with pytest.raises(Fatal):
+        profiles.connection({**second, "password": first["password"]})
+
+
+def test_the_ids_of_other_organisations_do_not_exist() -> None:
+    made = profiles.create("o1", USER, values())
+    for act in (
+        lambda: profiles.get("o2", made["id"]),
+        lambda: profiles.update("o2", made["id"], USER, {"name": "mine"}),
+        lambda: profiles.delete("o2", made["id"], USER),
+        lambda: profiles.note_test("o2", made["id"], {}),
+        lambda: profiles.apply_template("o2", made["id"], USER, "t", {}),
+    ):
+        with pytest.raises(NotFound):
+            act()
+    assert profiles.get("o1", made["id"])["name"] == "Help desk"
+    assert dynamo.get("state", keys.profile("o2", made["id"])) is None
+
+
+def test_every_change_raises_the_version_and_leaves_the_other_fields() -> None:
+    made = profiles.create("o1", USER, values())
+    profiles.note_test("o1", made["id"], {"success": True})
+    changed = profiles.update("o1", made["id"], USER, {"name": "Renamed"})
+    assert (made["version"], changed["version"]) == (1, 3)
+    assert changed["last_test_result"] == {"success": True}
+    assert (changed["host"], changed["password"]) == (made["host"], made["password"])
+
+
+def test_a_change_does_not_bring_a_deleted_profile_back() -> None:
+    made = profiles.create("o1", USER, values())
+    profiles.delete("o1", made["id"], USER)
+    with pytest.raises(NotFound):
+        profiles.update("o1", made["id"], USER, {"name": "ghost"})
+    assert dynamo.get("state", keys.profile("o1", made["id"])) is None
+
+
+def test_saved_queries_replace_the_templates() -> None:
+    from chalicelib import templates
+
+    freescout = next(template for template in templates.all() if template.PLATFORM == "freescout")
+    made = profiles.create("o1", USER, values())
+    made = profiles.apply_template("o1", made["id"], USER, freescout.ID, {})
+    own = profiles.queries(made)["customer_users"].model_dump(mode="json") | {"name": "My customers"}
+    found = profiles.queries({**made, "queries": {"customer_users": own}})
+    assert found["customer_users"].name == "My customers"
+    assert found["tickets"] == profiles.queries(made)["tickets"]
+
+
+def test_a_check_ends_in_time_whatever_the_server_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    from chalicelib.sources import postgres
+
+    monkeypatch.setattr(profiles, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(postgres, "check", lambda *_: time.sleep(1))
+    started = time.monotonic()
+    result = profiles.check(profiles.connection_of(values(host="8.8.8.8")))
+    assert time.monotonic() - started < 0.5
+    assert result == {
+        "success": False,
+        "message": "Connection failed: the server did not answer in time",
+        "error": "Connection timed out",
+    }
+
+
+@pytest.mark.parametrize("code", ["source_changed", "permission_denied"])
+def test_a_schema_that_cannot_be_read_is_a_connection_error(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    from chalicelib.sources import postgres
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise Fatal("The role may not read it", code=code)
+
+    monkeypatch.setattr(postgres, "connect", fail)
+    with pytest.raises(SourceUnreachable) as refused:
+        profiles.schema(profiles.create("o1", USER, values(host="8.8.8.8")))
+    assert refused.value.error == "The role may not read it"
