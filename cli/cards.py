@@ -68,7 +68,7 @@ def _note(note: Record, look_up: Lookup) -> RenderableType:
     kind, style = written_by.get(note.get("author_type") or "", ("public", "cyan"))
     if note.get("is_internal"):
         kind, style = "internal note", "yellow"
-    author = _who(note, "author", look_up) or "unknown author"
+    author = (_who(note, "author", look_up) or "unknown author").partition(" <")[0]
     head = Text.assemble((f"● {kind}", style), f"  {terminal.one_line(author, 50)}  ")
     head.append(terminal.moment(note.get("created_at")), style="dim")
     return Group(head, _body(note.get("content") or ""))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -76,7 +76,7 @@ def _passing(failure: Failure) -> bool:
 def _bar(screen: Console) -> Iterator[Show]:
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.fields[operation]}", table_column=Column(width=40, no_wrap=True, overflow="ellipsis")),
+        TextColumn("{task.fields[operation]}", table_column=Column(width=36, no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=20),
         TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[rows]:>10} rows"),
@@ -127,6 +127,3 @@ def _lines(screen: Console, clock: Callable[[], float]) -> Iterator[Show]:
         screen.print(Text(line), soft_wrap=True)
 
     yield show
-
-
-__all__ = ["ENDED", "TaskID", "watch"]
