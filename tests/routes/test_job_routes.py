@@ -142,8 +142,8 @@ def test_a_status_is_one_of_the_documented_five(api: Api, inside: str, shown: st
     assert found in STATUSES
 
 
-@pytest.mark.accepts("SV-136", "SV-137")
-def test_the_status_is_short_and_says_what_is_done_now(api: Api) -> None:
+@pytest.mark.accepts("SV-136")
+def test_the_status_is_short_and_repeats_what_the_steps_say(api: Api) -> None:
     job = started(api)
     note(api, job["id"], types=["tickets"], tickets_planned=100, tickets_extracted=100, tickets_decided=100)
     note(
