@@ -19,7 +19,7 @@ export CONVERSATIONS SEED ONCE PORT STATE
 # No byte code of links in .wharf/build, no surprises from the caller's shell.
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help venv run test check format bench package clean
+.PHONY: help venv run test check format bench clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
