@@ -96,7 +96,6 @@ def start(
         "mode_config": mode_config,
         "created_by": user,
         "created_at": now,
-        "operation": STARTING,
         "types": [],
         "errors": [],
     }
@@ -291,7 +290,7 @@ def cancel(
         raise BadRequest(f"Cannot cancel a job that is {shown_status(job)}", code="invalid_status")
     while job["status"] in ("pending", "running"):
         try:
-            job = move(job, "cancelling", {"operation": "Cancelling…"})
+            job = move(job, "cancelling")
         except Refused:
             job = get(org, job_id)
     deadline = now() + wait_seconds
@@ -372,7 +371,7 @@ def status(job: Job, now: float | None = None) -> dict[str, Any]:
         "job_id": job["id"],
         "status": shown_status(job),
         "progress_percentage": percent,
-        "current_operation": None if ended(job) else job["operation"],
+        "current_operation": None if ended(job) else operation(job),
         "records_processed": total(job, "created", "updated", "skipped", "failed"),
         "records_imported": total(job, "created"),
         "records_updated": total(job, "updated"),
@@ -383,6 +382,16 @@ def status(job: Job, now: float | None = None) -> dict[str, Any]:
         "duration": duration,
         "estimated_completion": timestamp(now + left) if left is not None else None,
     }
+
+
+def operation(job: Job) -> str:
+    """What a job that has not ended is doing, for people."""
+    if job["status"] in ("cancelling", "failing"):
+        return "Cancelling…" if job["status"] == "cancelling" else "Stopping after an error…"
+    if job.get("waiting_for"):
+        return f"Waiting for job {job['waiting_for']}, which is writing the same kind of records"
+    name = job.get("current_type")
+    return f"Processing {job['origins'][name]} → {name}" if name else STARTING
 
 
 def timestamp(epoch_seconds: float | None) -> str | None:

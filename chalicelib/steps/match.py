@@ -36,8 +36,10 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
     if not job["dry_run"]:
         other = jobs.take_type_lock(org, record_type, job["id"])
         if other:
-            jobs.describe(job, {"operation": f"Waiting for job {other}, which is writing {record_type}"})
+            jobs.describe(job, {"waiting_for": other})
             return {"state": "waiting"}
+        if job.get("waiting_for"):
+            jobs.describe(job, {"waiting_for": None})
     settled = dynamo.get("state", keys.job_type(org, job["id"], record_type))
     if settled is None:
         settled = _settle(job, record_type)

@@ -88,7 +88,7 @@ class World:
                 "created_by": {"id": "u1", "name": "U"},
                 "created_at": time.time(),
                 "started_at": time.time(),
-                "operation": "",
+                "origins": ORIGINS,
                 "types": [self.record_type],
                 "errors": [],
                 "plan": plans.freeze(job, plan),
