@@ -249,6 +249,8 @@ def _settle(session: Session) -> None:
         "lock_timeout": f"{LOCK_TIMEOUT_SECONDS * 1000}",
         "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT_SECONDS * 1000}",
     }
+    if session.info.server_version >= 110000:
+        settings["jit"] = "off"  # compiling costs more than a chunk's query
     calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
     _all(
         session,

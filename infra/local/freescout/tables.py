@@ -25,8 +25,8 @@ COLUMNS = {
     "customer_channel": "id customer_id channel channel_id",
     "conversations": "id number threads_count type folder_id status state subject customer_email cc bcc preview "
     "imported has_attachments mailbox_id user_id customer_id created_by_user_id created_by_customer_id source_via "
-    "source_type closed_by_user_id closed_at user_updated_at last_reply_at last_reply_from created_at updated_at channel "
-    "meta last_customer_reply_at",
+    "source_type closed_by_user_id closed_at user_updated_at last_reply_at last_reply_from created_at updated_at "
+    "channel meta last_customer_reply_at",
     "threads": "id conversation_id user_id type status state action_type action_data body headers from to cc bcc "
     "has_attachments message_id source_via source_type customer_id created_by_user_id created_by_customer_id first "
     "opened_at created_at updated_at subtype meta imported",
