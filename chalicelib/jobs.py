@@ -21,13 +21,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from chalicelib import dynamo, keys, settings
 from chalicelib.clients import client
 from chalicelib.dynamo import Refused
-from chalicelib.errors import BadRequest, NotFound
+from chalicelib.errors import BadRequest, NotFound, Retryable
 
 Job = dict[str, Any]
 
@@ -42,7 +41,9 @@ LEGAL = {
 COUNTERS = ("created", "updated", "skipped", "failed", "unprocessed")
 """What becomes of a row. Exactly one for every row of an ended job."""
 
-STARTING = "Initializing import with duplicate detection..."
+
+LAST_ATTEMPT = 3
+"""Times a start looks again at a lock that changes hands under it."""
 
 
 def ended(job: Job) -> bool:
@@ -61,16 +62,20 @@ def mint_id(now: float | None = None) -> str:
 def policy(mode_config: dict[str, Any]) -> dict[str, str]:
     """The one policy every document's vocabulary becomes: what to do on a match and with a new row.
 
-    Out: {"on_match": "update" | "skip" | "fail", "on_new": "create" | "skip"}. `skip_duplicates` beats
-    `update_duplicates`. With duplicate detection off, a taken unique key fails the row.
+    Out: {"on_match", "on_key": "update" | "skip" | "fail", "on_new": "create" | "skip"}. on_match is for a row that
+    has been imported before, on_key for one that meets another's unique key. `skip_duplicates` beats
+    `update_duplicates`. Where keys are not to be compared (detection off, or the unique key is none of the primary
+    fields), a taken key fails the row: no two records ever share one.
     """
     mode = mode_config.get("import_mode", "upsert")
-    on_match = "skip" if mode == "create" or mode_config.get("skip_duplicates") else "update"
-    detect = mode_config.get("duplicate_detection", {}).get("enabled", True)
+    spare = mode == "create" or mode_config.get("skip_duplicates") or mode_config.get("update_duplicates") is False
+    on_match = "skip" if spare else "update"
+    detection = mode_config.get("duplicate_detection", {})
+    compares = detection.get("enabled", True) and "email" in detection.get("primary_fields", ["email"])
     return {
         "on_match": on_match,
         "on_new": "skip" if mode == "update" else "create",
-        "on_key": on_match if detect else "fail",
+        "on_key": on_match if compares else "fail",
     }
 
 
@@ -128,7 +133,7 @@ def _insert(org: str, job: Job) -> None:
     lock = keys.profile_lock(org, job["profile"]["id"])
     free = "attribute_not_exists(#pk)"
     values: dict[str, Any] = {}
-    for _ in range(2):
+    for attempt in range(LAST_ATTEMPT + 1):
         try:
             dynamo.transact(
                 [
@@ -150,39 +155,35 @@ def _insert(org: str, job: Job) -> None:
         except Refused as refused:
             if refused.reasons[0] == "ConditionalCheckFailed":
                 raise NotFound("Import profile not found") from None
-            holder = running(org, job["profile"]["id"])
-            if holder:
+            held = dynamo.get("state", lock)
+            if held and (attempt == LAST_ATTEMPT or _runs(org, held["job"])):
                 raise BadRequest(
                     "An import job is already running on this profile",
                     code="job_running",
-                    extra={"running_job": holder},
+                    extra={"running_job": held["job"]},
                 ) from None
             # A lock whose job has ended is free: take it over from exactly that job.
-            held = dynamo.get("state", lock)
-            if held:
-                free, values = "#job = :old", {"old": held["job"]}
-    raise BadRequest("An import job is already running on this profile", code="job_running")
+            free, values = ("#job = :old", {"old": held["job"]}) if held else ("attribute_not_exists(#pk)", {})
+    raise Retryable("The profile's lock keeps changing hands", code="busy")
 
 
 def running(org: str, profile_id: str) -> str | None:
     """The id of the job that holds the profile's lock, None when it is free."""
-    return holder(org, keys.profile_lock(org, profile_id))
+    held = dynamo.get("state", keys.profile_lock(org, profile_id))
+    return str(held["job"]) if held and _runs(org, held["job"]) else None
 
 
-def holder(org: str, lock: keys.Key) -> str | None:
-    """The job that holds a lock. A lock is free when its job has ended, never by the clock."""
-    held = dynamo.get("state", lock)
-    if not held:
-        return None
-    job = dynamo.get("state", keys.job(org, held["job"]))
-    return str(held["job"]) if job and not ended(job) else None
+def _runs(org: str, job_id: str) -> bool:
+    """Whether the job has not ended. A lock is free when its job has, never by the clock."""
+    job = dynamo.get("state", keys.job(org, job_id))
+    return bool(job and not ended(job))
 
 
 def take_type_lock(org: str, record_type: str, job_id: str) -> str | None:
     """Take the right to write records of a type. Returns None when held now by this job, else the holder's id."""
     lock = keys.type_lock(org, record_type)
     held = dynamo.get("state", lock)
-    if held and held["job"] != job_id and holder(org, lock):
+    if held and held["job"] != job_id and _runs(org, held["job"]):
         return str(held["job"])
     condition = "attribute_not_exists(#pk) OR #job = :mine" + (" OR #job = :old" if held else "")
     values = {"mine": job_id} | ({"old": held["job"]} if held else {})
@@ -306,96 +307,3 @@ def shown_status(job: Job) -> str:
 
 
 _SHOWN = {"pending": "running", "cancelling": "running", "failing": "running", "completed_with_errors": "completed"}
-
-
-def counts(job: Job) -> dict[str, dict[str, int]]:
-    """Per type: rows planned, extracted, decided, and what became of them."""
-    words = ("planned", "extracted", "decided", *COUNTERS)
-    return {name: {word: job.get(f"{name}_{word}", 0) for word in words} for name in job["types"]}
-
-
-def total(job: Job, *words: str) -> int:
-    """Rows over all types, the words' counts added up."""
-    return sum(job.get(f"{name}_{word}", 0) for name in job["types"] for word in words)
-
-
-def percentage(job: Job) -> int:
-    """0..100, rising with every chunk of every step; 100 only when the job has ended well.
-
-    Reading and deciding count a quarter each and writing half, as measured; a dry run has no writing.
-    """
-    if job["status"] in ("completed", "completed_with_errors"):
-        return 100
-    planned = total(job, "planned")
-    if not planned:
-        return 0
-    if job["dry_run"]:
-        done = (total(job, "extracted") + total(job, *COUNTERS)) / 2
-    else:
-        done = (total(job, "extracted", "decided") + 2 * total(job, *COUNTERS)) / 4
-    return min(99, int(100 * done / planned))
-
-
-def seconds(job: Job, now: float) -> int | None:
-    """How long the job has run or ran."""
-    return int((job.get("completed_at") or now) - job["started_at"]) if job.get("started_at") else None
-
-
-def show(job: Job, now: float | None = None) -> dict[str, Any]:
-    """The whole job as the import API shows it."""
-    shown = status(job, now)
-    shown["id"] = shown.pop("job_id")
-    return shown | {
-        "number": job["number"],
-        "profile": job["profile"],
-        "dry_run": job["dry_run"],
-        "import_options": job["options"],
-        "mode_config": job["mode_config"],
-        "estimated_total": total(job, "planned") or job.get("estimated_total"),
-        "completed_at": timestamp(job.get("completed_at")),
-        "errors": job["errors"] or None,
-        "metadata": {"source_counts": {name: words["planned"] for name, words in counts(job).items()}},
-        "records": counts(job),
-        "reasons": job.get("reasons", {}),
-        "created_by": job["created_by"],
-        "created_at": timestamp(job["created_at"]),
-    }
-
-
-def status(job: Job, now: float | None = None) -> dict[str, Any]:
-    """What changes while the job runs, for those who ask often."""
-    now = time.time() if now is None else now
-    percent, duration = percentage(job), seconds(job, now)
-    left = duration * (100 - percent) / percent if duration and percent and not ended(job) else None
-    return {
-        "job_id": job["id"],
-        "status": shown_status(job),
-        "progress_percentage": percent,
-        "current_operation": None if ended(job) else operation(job),
-        "records_processed": total(job, "created", "updated", "skipped", "failed"),
-        "records_imported": total(job, "created"),
-        "records_updated": total(job, "updated"),
-        "records_skipped": total(job, "skipped"),
-        "records_failed": total(job, "failed"),
-        "records_unprocessed": total(job, "unprocessed"),
-        "started_at": timestamp(job.get("started_at")),
-        "duration": duration,
-        "estimated_completion": timestamp(now + left) if left is not None else None,
-    }
-
-
-def operation(job: Job) -> str:
-    """What a job that has not ended is doing, for people."""
-    if job["status"] in ("cancelling", "failing"):
-        return "Cancelling…" if job["status"] == "cancelling" else "Stopping after an error…"
-    if job.get("waiting_for"):
-        return f"Waiting for job {job['waiting_for']}, which is writing the same kind of records"
-    name = job.get("current_type")
-    return f"Processing {job['origins'][name]} → {name}" if name else STARTING
-
-
-def timestamp(epoch_seconds: float | None) -> str | None:
-    """Epoch seconds as "2026-01-01T10:00:00Z"."""
-    if epoch_seconds is None:
-        return None
-    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

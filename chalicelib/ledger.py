@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from chalicelib import chunks, jobs, keys, storage
+from chalicelib import chunks, keys, progress, storage
 from chalicelib.chunks import Chunk
 from chalicelib.decisions import Line
 from chalicelib.jobs import COUNTERS, Job
@@ -115,7 +115,7 @@ def _show(job: Job, record_type: str, number: int, chunk: Chunk, line: Line) -> 
         "duplicate_of": line.get("duplicate_of"),
         "error_message": line.get("message"),
         "warnings": line.get("warnings", []),
-        "created_at": jobs.timestamp(chunk.get("decided_at")),
+        "created_at": progress.timestamp(chunk.get("decided_at")),
     }
 
 

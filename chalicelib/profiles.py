@@ -16,7 +16,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from chalicelib import audit, dynamo, encryption, jobs, keys, network, settings
+from chalicelib import audit, dynamo, encryption, jobs, keys, network, progress, settings
 from chalicelib.errors import BadRequest, Fatal, NotFound, Retryable, SourceUnreachable, WharfError
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ def _template(template_id: str | None) -> dict[str, str] | None:
 def _latest_jobs(profile: Profile) -> list[dict[str, Any]]:
     recent = islice(jobs.listing(profile["org"]), _SEARCHED_JOBS)
     own = (job for job in recent if job["profile"]["id"] == profile["id"])
-    shown = map(jobs.show, islice(own, LATEST_JOBS))
+    shown = map(progress.show, islice(own, LATEST_JOBS))
     return [{field: job[field] for field in ("id", "status", "records_imported", "started_at")} for job in shown]
 
 

@@ -111,22 +111,26 @@ def _link(line: Line, scope: Scope) -> list[Operation]:
     return [("Put", dynamo.put_operation("records", key, {"id": line["link"]}))]
 
 
-def batches(writes: list[Write]) -> Iterator[list[Write]]:
-    """The writes in calls' portions: plain ones together, transactions together, records before mere links."""
+def batches(writes: list[Write], rows: int) -> Iterator[list[Write]]:
+    """The writes in calls' portions: plain ones together, transactions together, records before mere links.
+
+    rows: most rows of a portion, the job's `batch_size`; the service's own limits are below most values of it.
+    """
     plain = [write for write in writes if write.plain]
     bound = [write for write in writes if write.item and write.beside]
     links = [write for write in writes if write.item is None]
-    yield from _portions(plain, STATEMENTS, lambda _write: 1)
-    yield from _portions(bound, OPERATIONS, lambda write: 1 + len(write.beside))
-    yield from _portions(links, OPERATIONS, lambda write: len(write.beside))
+    yield from _portions(plain, rows, STATEMENTS, lambda _write: 1)
+    yield from _portions(bound, rows, OPERATIONS, lambda write: 1 + len(write.beside))
+    yield from _portions(links, rows, OPERATIONS, lambda write: len(write.beside))
 
 
-def _portions(writes: list[Write], room: int, weigh: Any) -> Iterator[list[Write]]:
+def _portions(writes: list[Write], rows: int, room: int, weigh: Any) -> Iterator[list[Write]]:
     portion: list[Write] = []
     weight = size = 0
     for write in writes:
         bytes_ = _bytes(write)
-        if portion and (weight + weigh(write) > room or size + bytes_ > REQUEST_BYTES):
+        full = len(portion) == rows or weight + weigh(write) > room or size + bytes_ > REQUEST_BYTES
+        if portion and full:
             yield portion
             portion, weight, size = [], 0, 0
         portion.append(write)

@@ -18,7 +18,20 @@ FLOORS = {
     "routes": 1,
     "steps": 1,
     **dict.fromkeys(
-        ["access", "analytics", "chunks", "jobs", "ledger", "plans", "profiles", "records", "requests", "writing"], 2
+        [
+            "access",
+            "analytics",
+            "chunks",
+            "jobs",
+            "ledger",
+            "plans",
+            "profiles",
+            "progress",
+            "records",
+            "requests",
+            "writing",
+        ],
+        2,
     ),
     **dict.fromkeys(
         [

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from chalicelib import audit, jobs, profiles
+from chalicelib import audit, jobs, profiles, progress
 from chalicelib.access import Caller
 from chalicelib.messages import between, sentence
 from chalicelib.requests import Body, Page, Routes, invalid, paged
@@ -110,7 +110,7 @@ def list_jobs(caller: Caller, query: JobsQuery) -> dict[str, Any]:
         if (query.profile_id is None or job["profile"]["id"] == str(query.profile_id))
         and wanted in job["profile"]["name"].casefold()
     ]
-    return paged(found, query, place=lambda job: str(job["id"]), show=jobs.show)
+    return paged(found, query, place=lambda job: str(job["id"]), show=progress.show)
 
 
 @routes.on("POST", "/api/import/jobs", permission="system.import", status=201)
@@ -143,7 +143,7 @@ def start(caller: Caller, profile_id: str, options: JobOptions, mode: ModeConfig
         mode.model_dump(exclude_none=True),
     )
     audit.note(caller.org, caller.who(), "job.started", f"job/{job['id']}")
-    answer = {"message": "Import job started successfully", "job": jobs.show(job)}
+    answer = {"message": "Import job started successfully", "job": progress.show(job)}
     return answer | ({"warnings": found} if (found := conflicts(mode)) else {})
 
 
@@ -160,13 +160,13 @@ def conflicts(mode: ModeConfig) -> list[str]:
 @routes.on("GET", "/api/import/jobs/{job_id}", permission="system.import")
 def show_job(caller: Caller, job_id: str) -> dict[str, Any]:
     """One job in full, bare."""
-    return jobs.show(jobs.get(caller.org, job_id))
+    return progress.show(jobs.get(caller.org, job_id))
 
 
 @routes.on("GET", "/api/import/jobs/{job_id}/status", permission="system.import")
 def show_status(caller: Caller, job_id: str) -> dict[str, Any]:
     """What changes while the job runs; cheap enough to ask every second."""
-    return jobs.status(jobs.get(caller.org, job_id))
+    return progress.status(jobs.get(caller.org, job_id))
 
 
 @routes.on("POST", "/api/import/jobs/{job_id}/cancel", permission="system.import")
@@ -175,4 +175,4 @@ def cancel_job(caller: Caller, job_id: str) -> dict[str, Any]:
     job = jobs.cancel(caller.org, job_id)
     audit.note(caller.org, caller.who(), "job.cancelled", f"job/{job_id}")
     message = "Import job cancelled successfully" if jobs.ended(job) else "Import job is being cancelled"
-    return {"message": message, "job": jobs.show(job)}
+    return {"message": message, "job": progress.show(job)}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import chunks, dynamo, jobs, keys, ledger, plans, storage
+from chalicelib import chunks, dynamo, jobs, keys, ledger, plans, progress, storage
 from chalicelib.chunks import Chunk
 from chalicelib.dynamo import Refused
 from chalicelib.errors import NotFound
@@ -118,4 +118,4 @@ def _end(job: Job, now: float) -> None:
 def _final(job: Job) -> str:
     if job["status"] in ("failing", "cancelling"):
         return "failed" if job["status"] == "failing" else "cancelled"
-    return "completed_with_errors" if jobs.total(job, "failed") else "completed"
+    return "completed_with_errors" if progress.total(job, "failed") else "completed"

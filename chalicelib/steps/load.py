@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from chalicelib import chunks, jobs, keys, ledger, plans, records, writing
+from chalicelib import chunks, keys, ledger, plans, progress, records, writing
 from chalicelib.decisions import Line
 from chalicelib.jobs import Job
 from chalicelib.steps import RESERVE_SECONDS, Clock, Event, step
@@ -23,6 +23,9 @@ from chalicelib.steps.decide import accepted, close, settle
 
 ATTEMPTS = 3
 """Times a row is decided anew because somebody changed its record; then it fails as a conflict."""
+
+BATCH_ROWS = 100
+"""Rows written together when the job does not say."""
 
 CHECK_EVERY_SECONDS = 2.0
 """How soon a worker notices that its job is being cancelled."""
@@ -75,7 +78,9 @@ class Applier:
     def _apply(self, pending: list[Line]) -> list[Line] | None:
         """Write what is pending; the lines whose record was not as expected, or None when time ran out."""
         refused: list[Line] = []
-        for batch in writing.batches([self._write(line) for line in pending]):
+        for batch in writing.batches(
+            [self._write(line) for line in pending], self.job["options"].get("batch_size", BATCH_ROWS)
+        ):
             if not self._go_on():
                 return None
             refused += writing.apply(batch)
@@ -83,7 +88,7 @@ class Applier:
 
     def _write(self, line: Line) -> writing.Write:
         mark = ledger.mark(self.job, self.type, self.number, line["row"])
-        return writing.prepare(line, self.scope, mark, jobs.timestamp(self.now()))
+        return writing.prepare(line, self.scope, mark, progress.timestamp(self.now()))
 
     def _go_on(self) -> bool:
         """Whether there is time and the job still runs. Raises Stopping when it does not."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import dynamo, jobs, keys, network, plans, profiles, settings, storage, templates
+from chalicelib import dynamo, jobs, keys, network, plans, profiles, settings, storage
 from chalicelib.dynamo import Refused
 from chalicelib.errors import Fatal, NotFound
 from chalicelib.jobs import Job
@@ -58,8 +58,7 @@ def _make(job: Job) -> Plan:
     address = network.resolve(profile["host"], profile["port"], allow_loopback=settings.get().allow_loopback)
     with postgres.connect(profiles.connection(profile), address, statement_timeout_seconds=600) as connection:
         source_id = _confirm_source(profile, postgres.fingerprint(connection))
-        template = templates.get(profile["template_id"])
-        queries = template.queries(profile.get("template_options", {}), postgres.describe(connection))
+        queries = profiles.queries(profile, postgres.describe(connection))
         wanted = job["options"].get("selected_types") or list(queries)
         limit = job["options"].get("import_filters", {}).get("limit")
         chosen = {name: query for name, query in queries.items() if name in wanted}

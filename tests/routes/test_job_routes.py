@@ -143,13 +143,14 @@ def test_a_status_is_one_of_the_documented_five(api: Api, inside: str, shown: st
 
 
 @pytest.mark.accepts("SV-136")
-def test_the_status_is_short_and_repeats_what_the_steps_say(api: Api) -> None:
+def test_the_status_is_short_and_says_what_the_job_is_doing(api: Api) -> None:
     job = started(api)
     note(api, job["id"], types=["tickets"], tickets_planned=100, tickets_extracted=100, tickets_decided=100)
     note(
         api,
         job["id"],
-        operation="Processing conversations → tickets",
+        current_type="tickets",
+        origins={"tickets": "conversations"},
         started_at=jobs.get(api.org, job["id"])["created_at"] - 60,
     )
     answer = api.get(f"{JOBS}/{job['id']}/status")
