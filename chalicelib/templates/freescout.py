@@ -10,12 +10,10 @@ seen (drafts, deleted, spam) is left out by rules that carry names. Passwords an
 
 from __future__ import annotations
 
-import re
-import zoneinfo
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.errors import Invalid
+from chalicelib import fields
 from chalicelib.freescout import (
     Database,
     Options,
@@ -109,20 +107,8 @@ def exclusions(options: dict[str, Any], schema: dict[str, Any] | None = None) ->
 
 def _checked(options: dict[str, Any]) -> Options:
     """The options with their defaults. Raises Invalid, since some of them become part of the SQL."""
-    values = {option["name"]: option["default"] for option in OPTIONS}
-    values |= {name: value for name, value in options.items() if value is not None}
-    wrong: dict[str, list[str]] = {}
-    try:
-        zoneinfo.ZoneInfo(values["timezone"])
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        wrong["timezone"] = ["The timezone must be a valid zone, such as Europe/Berlin."]
-    if values["ticket_number"] not in ("id", "number"):
-        wrong["ticket_number"] = ["The selected ticket_number is invalid."]
-    if not isinstance(values["table_prefix"], str) or not re.fullmatch(r"[A-Za-z0-9_]{0,20}", values["table_prefix"]):
-        wrong["table_prefix"] = ["The table_prefix format is invalid."]
-    if wrong:
-        raise Invalid("Validation failed", errors=wrong)
-    return Options(values["timezone"], values["ticket_number"], values["table_prefix"], bool(values["include_spam"]))
+    values = fields.check(OPTIONS, options)
+    return Options(values["timezone"], values["ticket_number"], values["table_prefix"], values["include_spam"])
 
 
 def _query(
