@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from rich.text import Text
 
 from cli import access, admin, connect, progress, records, terminal
@@ -68,8 +69,8 @@ def main() -> int:
         narrator.done()
         narrator.say("Interrupted.")
         return INTERRUPTED
-    except (CannotStart, Failure) as error:
-        narrator.failed() if isinstance(error, CannotStart) else narrator.done()
+    except (CannotStart, Failure, OSError, psycopg.Error) as error:
+        narrator.failed() if isinstance(error, CannotStart | OSError) else narrator.done()
         failure = error if isinstance(error, Failure) else Failure(str(error))
         terminal.explain(failure)
         if failure.exit_code != USAGE:
@@ -163,7 +164,7 @@ class Journey:
         self.narrator.say("  Importing")
         try:
             return progress.watch(api, job_id)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Failure):
             self.cancel(api, job_id)
             raise
 
@@ -182,7 +183,7 @@ class Journey:
     def cancel(self, api: Client, job_id: str) -> None:
         """Cancel the job and wait until it has ended, so that the next run finds nothing held."""
         self.narrator.begin("Cancelling the import")
-        with contextlib.suppress(ApiError):  # it has just ended by itself
+        with contextlib.suppress(Failure):  # it has just ended by itself, or nothing answers any more
             job = api.post(f"{JOBS}/{job_id}/cancel")["job"]
             waiting = threading.Event()
             for _ in range(CANCEL_SECONDS):

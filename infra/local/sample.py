@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from chalicelib.templates import freescout
 from infra.local.freescout import generate, reconcile
 from infra.local.postgres import Postgres
 from infra.local.reconciliation import Counted
@@ -26,12 +27,15 @@ TEMPLATE_OPTIONS = {"timezone": "Europe/Berlin"}
 """What nobody can read from a FreeScout database: the zone its clock ran in. The sample's is arbitrary."""
 
 _TICKET = """
-    SELECT c.id FROM conversations c JOIN threads t ON t.conversation_id = c.id AND t.state = 2 AND t.type IN (1, 2, 3)
-    WHERE c.state = 2 AND c.status IN (1, 2, 3) AND c.user_id IN (SELECT id FROM users)
-      AND c.customer_id IN (SELECT id FROM customers WHERE first_name ~ '^[A-Za-z]+$')
-    GROUP BY c.id HAVING count(*) BETWEEN 3 AND 5 AND count(DISTINCT t.type) = 3
-    ORDER BY (c.subject ~ '^[#0-9A-Za-z .!?]{10,60}$') IS TRUE DESC, min(length(coalesce(t.body, ''))) > 40 DESC,
-        max(length(t.body)) < 900 DESC, c.id LIMIT 1
+    SELECT c.id FROM conversations c JOIN threads t ON t.conversation_id = c.id
+    WHERE c.state = 2 AND c.status IN (1, 2, 3) AND t.state = 2 AND t.type IN (1, 2, 3, 8)
+    GROUP BY c.id
+    ORDER BY bool_or(t.type = 1) AND bool_or(t.type = 2) AND bool_or(t.type = 3) DESC,
+        count(*) BETWEEN 3 AND 5 DESC,
+        c.user_id IN (SELECT id FROM users WHERE type = 1) IS TRUE DESC,
+        c.customer_id IN (SELECT id FROM customers WHERE first_name ~ '^[A-Za-z]+$') IS TRUE DESC,
+        (c.subject ~ '^[#0-9A-Za-z .!?]{10,60}$') IS TRUE DESC,
+        min(length(coalesce(t.body, ''))) > 40 DESC, max(length(t.body)) < 900 DESC, c.id LIMIT 1
 """
 """A conversation with a question, a reply and an internal note, short enough to read."""
 
@@ -88,7 +92,18 @@ class Sample:
 
     def counted(self) -> dict[str, Counted]:
         """Record type -> rows and rows left out, counted by SQL that shares nothing with the template."""
-        return reconcile.counted(self.dsn)
+        sentences = {
+            (record_type, rule.name): f"{rule.name.replace('_', ' ')}: {rule.sentence}"
+            for record_type, rules in freescout.exclusions(TEMPLATE_OPTIONS).items()
+            for rule in rules
+        }
+        return {
+            record_type: Counted(
+                counts["source"],
+                {sentences.get((record_type, rule), rule): rows for rule, rows in counts["excluded"].items()},
+            )
+            for record_type, counts in reconcile.reconcile(self.dsn).items()
+        }
 
     def worth_seeing(self) -> list[tuple[str, str]]:
         """(type, external id) of a ticket with a conversation and of a customer with several addresses."""
