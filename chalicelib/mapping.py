@@ -133,7 +133,7 @@ class Mapper:
             if place not in errors:
                 valid.append(next(clean))
                 continue
-            repaired, reasons = _repaired(record, errors[place], self._target.LENIENT)
+            repaired, reasons = _repaired(record, errors[place], self._target)
             try:
                 valid.append(self._one.validate_python(repaired) if repaired is not None else None)
                 warnings.setdefault(place, []).extend(reasons)
@@ -172,13 +172,17 @@ def _annotation(info: FieldInfo) -> Any:
     return Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
 
 
-def _repaired(record: Record, errors: list[ErrorDetails], lenient: dict[str, Any]) -> tuple[Record | None, list[str]]:
-    """The record with what is wrong cut, replaced or left out, and a sentence for each; None if that is not allowed."""
-    repaired, reasons = dict(record), []
+def _repaired(record: Record, errors: list[ErrorDetails], target: Target) -> tuple[Record | None, list[str]]:
+    """The record with what is wrong cut, replaced or left out, and a sentence for each; None if that is not allowed.
+
+    Never cut: ids, references and unique keys, which would become someone else's.
+    """
+    repaired, reasons, lenient = dict(record), [], target.LENIENT
+    texts = target.Record.model_fields.keys() - set(target.UNIQUE_KEYS)
     for detail in errors:
         name = str(detail["loc"][1]) if len(detail["loc"]) > 1 else ""
         value = repaired.get(name)
-        if detail["type"] == "string_too_long" and isinstance(value, str) and name not in ("external_id", "email"):
+        if detail["type"] == "string_too_long" and isinstance(value, str) and name in texts:
             longest = detail["ctx"]["max_length"]
             repaired[name] = value[:longest]
             reasons.append(f"{name}: cut to {longest} characters")

@@ -18,7 +18,7 @@ Transformation = Callable[[Any], Any]
 BROKEN_JSON = "is no readable JSON, left out"
 CUT_JSON = "is JSON that was cut off; what could be read is kept"
 
-PHONE_TYPES = {1: "work", 2: "home", 3: "other", 4: "mobile", 5: "fax", 6: "pager"}
+PHONE_TYPES = {"1": "work", "2": "home", "3": "other", "4": "mobile", "5": "fax", "6": "pager"}
 PRIORITIES = {
     "low": "low", "lowest": "low", "minor": "low",
     "normal": "normal", "medium": "normal", "default": "normal",
@@ -66,7 +66,7 @@ def _phones(value: Any) -> Any:
         return None
     items, problem = _items(value)
     phones = [
-        {"value": item["value"], "type": PHONE_TYPES.get(item.get("type", 3), "other")}
+        {"value": item["value"], "type": PHONE_TYPES.get(str(item.get("type")), "other")}
         for item in items
         if isinstance(item, dict) and isinstance(item.get("value"), str) and item["value"]
     ]
