@@ -62,11 +62,22 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"wharf {version('wharf')}")
+        raise typer.Exit
+
+
 @app.callback(epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 some records failed, 130 interrupted.")
 def options(
     ctx: typer.Context,
     endpoint: Annotated[str | None, typer.Option(help="Address of the API. Default: WHARF_ENDPOINT.")] = None,
     token: Annotated[str | None, typer.Option(help="API token. Better: WHARF_TOKEN, which others cannot see.")] = None,
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
 ) -> None:
     """Move customers, tickets and time entries out of PostgreSQL databases into Wharf, and look at what arrived."""
     ctx.obj = {"endpoint": endpoint, "token": token}

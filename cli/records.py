@@ -55,7 +55,11 @@ def search(
     query = {"email": email, "external_id": external_id, "parent": parent} | dict(_pair(one) for one in key or [])
     found, more = find(api, record_type, limit=limit, record_id=record_id, **query)
     if not found:
-        raise Failure(f"No {record_type} found.")
+        below = any(record_type in types for types in CHILDREN.values())
+        raise Failure(
+            f"No {record_type} found.",
+            hint="They are kept with their ticket: give its id as --parent." if below and not parent else None,
+        )
     single = len(found) == 1 and not more
     children = {found[0]["id"]: read_children(api, found[0])} if single else {}
     if as_json:

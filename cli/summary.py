@@ -24,6 +24,7 @@ WORDS = {
     "duplicate": "has the key of another record, and the mode leaves such records alone",
     "not_found": "not here yet, and the mode creates nothing",
     "stopped": "the job was stopped first",
+    "updated": "changed in the source since it was imported last",
 }
 """The ledger's words for rows that have no message of their own."""
 
@@ -44,10 +45,13 @@ def by_type(job: dict[str, Any]) -> dict[str, dict[str, int]]:
 
 
 def reasons(api: Client, job_id: str, record_type: str, action: str) -> list[tuple[str, int]]:
-    """Why rows of a type were skipped or failed, most frequent first, among the first few hundred."""
+    """Why rows of a type met their fate, most frequent first, among the first few hundred."""
     found: Counter[str] = Counter()
     for record in api.pages(RECORDS, job_id=job_id, target_type=record_type, import_action=action):
-        found[record.get("error_message") or WORDS.get(record.get("reason") or "", "no reason given")] += 1
+        fields: dict[str, dict[str, str]] = record.get("matching_fields") or {}
+        matched = next((match.get("why") for match in fields.values()), None)
+        known = WORDS.get(record.get("reason") or "", WORDS.get(action, "no reason given"))
+        found[record.get("error_message") or matched or known] += 1
         if found.total() >= REASONS_READ:
             break
     return found.most_common()

@@ -67,11 +67,11 @@ def reconciles(found: list[Line], job: dict[str, Any]) -> bool:
 
 
 def show(found: list[Line], job: dict[str, Any], api: Client, console: Console) -> None:
-    """Print the table, what rules left out, why rows were skipped or failed, and the verdict."""
+    """Print the table, what rules left out, why rows were not simply created, and the verdict."""
     console.print(_table(found))
     left_out = [(line.record_type, rule, n) for line in found for rule, n in line.source.left_out.items() if n]
     _section(console, "Left out by rule", left_out)
-    for fate in ("skipped", "failed"):
+    for fate in ("updated", "skipped", "failed"):
         rows = [
             (line.record_type, reason, n)
             for line in found

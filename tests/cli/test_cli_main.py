@@ -20,6 +20,11 @@ def test_help_names_every_room_and_the_exit_codes(wharf: Wharf) -> None:
         assert word in result.output
 
 
+def test_the_version_needs_nothing_else(wharf: Wharf) -> None:
+    result = wharf("--version", env={"WHARF_ENDPOINT": ""})
+    assert (result.exit_code, result.stdout.split()[0]) == (0, "wharf")
+
+
 def test_a_room_pays_only_for_itself() -> None:
     code = "import sys; from cli.main import app; print([m for m in sys.modules if m in ('urllib3', 'boto3')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -63,6 +63,8 @@ class Reasons:
         assert path == "/api/import/analytics/records"
         if query["import_action"] == "failed":
             return [{"error_message": "Duplicate entry found for key 'email'.", "reason": "duplicate_key"}]
+        if query["import_action"] == "updated":
+            return [{"matching_fields": {"email": {"confidence": 100, "why": "Both have the same email."}}}]
         return [{"error_message": None, "reason": "unchanged"}]
 
 
@@ -79,6 +81,7 @@ def test_the_table_fits_and_names_rules_and_reasons() -> None:
     assert ["1", "spam"] in words
     assert "Duplicate entry found for key 'email'." in shown
     assert "unchanged since it was imported last" in shown
+    assert "Both have the same email." in shown
     assert "Reconciled" in shown
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= 100
 
