@@ -62,9 +62,10 @@ class Scope:
 class Standing:
     """What the store holds for the rows at hand.
 
-    records: by id, their own, linked and claimed ones. links: external id -> record id. claims: unique key -> record
-    id. parents: (type, external id) -> record id for references that exist. in_run: whether a row with this external
-    id is part of the run (asked rarely; reading the index costs a call).
+    records: by id, their own, linked and claimed ones; with content only where something is to change.
+    links: external id -> record id. claims: unique key -> record id.
+    parents: (type, external id) -> record id, for references that lead to a record.
+    in_run: whether a row with this external id is part of the run (asked rarely; reading the index costs a call).
     """
 
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -223,7 +224,7 @@ def _write(made: _Work, scope: Scope) -> None:
     """Put the one write of a record on the line that carries it, or turn its lines into unchanged ones."""
     content = content_hash(scope.mapped, made.row["data"], made.refs)
     before = made.before
-    base = before if before and not before.get("deleted") else {"data": {}, "refs": {}, "keys": []}
+    base = before if before and not before.get("deleted") else {"keys": []}
     if base.get("hash") == content:
         for line in made.lines:
             line |= {"action": "skipped", "reason": "unchanged"}
@@ -232,8 +233,8 @@ def _write(made: _Work, scope: Scope) -> None:
     old_keys = [(key[0], key[1]) for key in base["keys"]]
     new_keys = [key for key in old_keys if key[0] not in scope.mapped] + _keys(made.row)
     made.carrier["write"] = {
-        "data": _kept(base["data"], scope) | made.row["data"],
-        "refs": _kept(base["refs"], scope) | made.refs,
+        "data": _kept(base.get("data", {}), scope) | made.row["data"],
+        "refs": _kept(base.get("refs", {}), scope) | made.refs,
         "hash": content,
         "keys": new_keys,
         "claim": [key for key in new_keys if key not in old_keys],

@@ -167,7 +167,16 @@ def find(wanted: Iterable[Key], *, consistent: bool = False) -> dict[Key, Record
     return dynamo.batch_get("records", wanted, consistent=consistent)
 
 
-def find_marks(wanted: Iterable[Key], *, consistent: bool = False) -> set[Key]:
-    """Which of the records are there and not deleted; brings only their marks over the wire."""
+MARKS = ("deleted", "ext", "hash", "by", "ver", "keys", "parent", "source", "origin")
+"""What a decision needs of a record that turns out to be unchanged: everything but its content."""
+
+
+def find_marks(wanted: Iterable[Key], *, consistent: bool = False) -> dict[Key, Record]:
+    """Records without their content, by key; those that exist. Claims and links come as well, by their `id`."""
+    return dynamo.batch_get("records", wanted, consistent=consistent, attributes=(*MARKS, "id"))
+
+
+def find_live(wanted: Iterable[Key], *, consistent: bool = False) -> set[Key]:
+    """Which of the records are there and not deleted; brings only that over the wire."""
     found = dynamo.batch_get("records", wanted, consistent=consistent, attributes=("deleted",))
     return {key for key, record in found.items() if not record.get("deleted")}

@@ -82,7 +82,13 @@ def settle(job: Job, record_type: str, rows: list[Row], *, consistent: bool = Fa
     Large texts are moved to S3 here, before the ledger is written, so that ledger and item hold the same.
     """
     scope = plans.scope(job, record_type)
-    lines = decide(rows, look_up(job, scope, rows, consistent=consistent), scope)
+    standing = look_up(job, scope, rows, consistent=consistent)
+    lines = decide(rows, standing, scope)
+    changing = [line["write"]["before"] for line in lines if line.get("write", {}).get("before")]
+    if changing:  # only these are read whole: most rows of most imports are new or unchanged
+        whole = records.find([(before["pk"], before["sk"]) for before in changing], consistent=consistent)
+        standing.records |= {record["sk"]: record for record in whole.values()}
+        lines = decide(rows, standing, scope)
     for line in lines:
         if "write" in line:
             line["write"]["data"] = records.offload(job["org"], line["write"]["data"])
@@ -90,7 +96,7 @@ def settle(job: Job, record_type: str, rows: list[Row], *, consistent: bool = Fa
 
 
 def look_up(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> Standing:
-    """What the store holds for the rows: in two rounds of batch reads, then the records they refer to."""
+    """What the store holds for the rows, records without their content, and what their references lead to."""
     org, record_type = scope.org, scope.record_type
     own = {_own_key(scope, row): row for row in rows}
     claims = {
@@ -98,7 +104,7 @@ def look_up(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> Sta
         for row in rows
         for field, value in row["keys"].items()
     }
-    found = records.find([*own, *claims], consistent=consistent)
+    found = records.find_marks([*own, *claims], consistent=consistent)
     origin = scope.origins[record_type]
     links = {
         keys.link(org, record_type, scope.source_id, origin, row["ext"]): row["ext"]
@@ -114,7 +120,7 @@ def look_up(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> Sta
     )
     standing.records = {record["sk"]: record for key, record in found.items() if key in own}
     others = {*standing.claims.values(), *standing.links.values()} - set(standing.records)
-    more = records.find([keys.record(org, record_type, other) for other in others], consistent=consistent)
+    more = records.find_marks([keys.record(org, record_type, other) for other in others], consistent=consistent)
     standing.records |= {record["sk"]: record for record in more.values()}
     return standing
 
@@ -135,7 +141,7 @@ def _parents(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> di
             target = scope.names(name, value)
             if target not in wanted:
                 wanted[target] = _parent_key(scope, row, *target)
-    found = records.find_marks(wanted.values(), consistent=consistent)
+    found = records.find_live(wanted.values(), consistent=consistent)
     leads = {target: key[1] for target, key in wanted.items() if key in found}
     missing = {
         keys.link(scope.org, record_type, scope.source_id, scope.origins[record_type], external_id): (
