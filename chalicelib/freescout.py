@@ -111,10 +111,10 @@ def database_of(options: Options, schema: dict[str, Any] | None) -> Database:
 
 
 def filled(expression: str) -> str:
-    """A text without surrounding space, NULL when nothing is left. U+00A0 is space to people, not to btrim."""
+    """A text without surrounding space, NULL when nothing is left. U+00A0 (C2 A0) is space to people, not to btrim."""
     if expression == "NULL":
         return expression
-    return f"nullif(btrim(replace({expression}, '\u00a0', ' '), E' \\t\\r\\n'), '')"
+    return f"nullif(btrim(replace({expression}, E'\\xC2\\xA0', ' '), E' \\t\\r\\n'), '')"
 
 
 def capped(expression: str) -> str:

@@ -236,9 +236,6 @@ def _adapters() -> AdaptersMap:
 def _settle(session: Session) -> None:
     """Make the session read-only and bounded. By set_config, since poolers refuse start-up options."""
     session.read_only = True
-    if session.info.parameter_status("server_encoding") == "SQL_ASCII":
-        for oid in (0, *(info.oid for info in psycopg.postgres.types if info.name in _TEXTS)):
-            session.adapters.register_loader(oid, _LossyTextLoader)
     settings = {
         "default_transaction_read_only": "on",
         "TimeZone": "UTC",
@@ -249,6 +246,12 @@ def _settle(session: Session) -> None:
         "lock_timeout": f"{LOCK_TIMEOUT_SECONDS * 1000}",
         "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT_SECONDS * 1000}",
     }
+    if session.info.parameter_status("server_encoding") == "SQL_ASCII":
+        settings["client_encoding"] = "SQL_ASCII"  # as UTF-8 the server would refuse to send what is none
+        for info in psycopg.postgres.types:
+            if info.name in _TEXTS:
+                session.adapters.register_loader(info.oid, _LossyTextLoader)
+        session.adapters.register_loader(0, _LossyTextLoader)
     if session.info.server_version >= 110000:
         settings["jit"] = "off"  # compiling costs more than a chunk's query
     calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
@@ -347,8 +350,8 @@ _SIGNS = (
     ("authentication", ("authentication", "no password supplied", "pg_hba.conf", 'role "" does not exist')),
     ("database", ('database "" does not exist',)),
     ("full", ("too many", "remaining connection slots")),
+    ("protocol", ("invalid response", "closed the connection unexpectedly", "expected authentication request")),
     ("tls", ("ssl", "tls", "certificate")),
-    ("protocol", ("invalid response", "server closed the connection", "unexpected", "protocol")),
 )
 
 _UNREACHABLE = {
