@@ -51,13 +51,13 @@ def step(run: Step) -> Step:
 
 
 _PASSING = {
-    "connection_refused",
-    "connection_timeout",
-    "connection_lost",
     "dns_failed",
+    "source_full",
+    "source_no_route",
+    "source_other",
+    "source_refused",
+    "source_timeout",
     "source_unreachable",
-    "starting_up",
-    "too_many_connections",
 }
 """Codes of sources that may answer when they are asked again."""
 

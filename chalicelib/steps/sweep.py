@@ -15,7 +15,7 @@ from chalicelib.jobs import Job
 from chalicelib.steps import Clock, Event, finish
 
 START_GRACE_SECONDS = 60
-"""A job younger than this may still be about to get its execution."""
+"""A job younger than this and without an execution may be about to get one."""
 
 
 def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
@@ -27,7 +27,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
         except NotFound:
             continue
         status = _execution(job)
-        if status == "RUNNING" or now() - job["created_at"] < START_GRACE_SECONDS:
+        if status == "RUNNING" or (status is None and now() - job["created_at"] < START_GRACE_SECONDS):
             continue
         if status is None and job["status"] == "pending":
             jobs.execute(job)

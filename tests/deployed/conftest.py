@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib import clients, settings
 from infra.local.stack import Stack, stack
 
 
@@ -22,3 +24,20 @@ def deployed() -> Iterator[Stack]:
             yield running
     finally:
         shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def in_process(deployed: Stack) -> Iterator[None]:
+    """chalicelib in this process works on the deployed tables and bucket."""
+    kept = dict(os.environ)
+    os.environ.update(deployed.environment())
+    _forget()
+    yield
+    os.environ.clear()
+    os.environ.update(kept)
+    _forget()
+
+
+def _forget() -> None:
+    clients.client.cache_clear()
+    settings.get.cache_clear()

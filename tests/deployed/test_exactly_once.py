@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import random
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from chalicelib import clients, dynamo, keys, settings
+from chalicelib import dynamo, keys
 from chalicelib.steps import decide, finish, load, match
 from tests.deployed.exactly_once import Kill, Row, World, audit, drive, insist, killed_at, stored, twice_at_once
 
@@ -26,18 +25,7 @@ PLAIN = [
 ]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _cloud(deployed: Any) -> Iterator[None]:
-    """The steps of this process work on the deployed tables and bucket."""
-    kept = dict(os.environ)
-    os.environ.update(deployed.environment())
-    clients.client.cache_clear()
-    settings.get.cache_clear()
-    yield
-    os.environ.clear()
-    os.environ.update(kept)
-    clients.client.cache_clear()
-    settings.get.cache_clear()
+pytestmark = pytest.mark.usefixtures("in_process")
 
 
 def rows_of(world: World) -> list[Row]:
