@@ -1,0 +1,79 @@
+"""The database the benchmarks read: a FreeScout help desk, made once and kept under .wharf/bench."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from chalicelib import sql
+from chalicelib.network import Address
+from chalicelib.sources import postgres
+from chalicelib.sql import Query
+from chalicelib.templates import freescout
+from infra.local.freescout.generate import generate
+from infra.local.postgres import run
+
+STATE = Path(__file__).parent.parent / ".wharf" / "bench"
+CONVERSATIONS = int(os.environ.get("BENCH_CONVERSATIONS", "50000"))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A database that is running: how to reach it, and the template's queries for it."""
+
+    dsn: str
+    connection: postgres.Connection
+    address: Address
+    queries: dict[str, Query]
+
+    def session(self) -> postgres.Session:
+        """A session as the extract step opens it, with time for whole tables."""
+        return postgres.connect(self.connection, self.address, statement_timeout_seconds=600)
+
+
+@contextmanager
+def help_desk(conversations: int = CONVERSATIONS) -> Iterator[Source]:
+    """The help desk, generated when it is not there; its server ends with the block."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = run(STATE, port, log=STATE / "postgres.log")
+    try:
+        name = f"freescout_{conversations}"
+        with psycopg.connect(server.dsn(), autocommit=True) as admin:
+            there = admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+            if not there:
+                admin.execute(f'CREATE DATABASE "{name}_new"'.encode())
+                generate(server.dsn(f"{name}_new"), conversations)
+                admin.execute(f'ALTER DATABASE "{name}_new" RENAME TO "{name}"'.encode())
+        connection = postgres.Connection(server.host, server.port, name, server.user, server.password)
+        yield Source(server.dsn(name), connection, Address(server.host, server.host, port), freescout.queries({}))
+    finally:
+        server.stop()
+
+
+def copied(session: psycopg.Connection, query: Query) -> int:  # type: ignore[type-arg]
+    """Bytes of raw COPY (query) TO STDOUT: PostgreSQL's own fastest way out, unparsed."""
+    text = psycopg.ClientCursor(session).mogrify(*sql.select(query))
+    with session.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT".encode()) as rows:
+        return sum(len(part) for part in rows)
+
+
+def line(name: str, value: float, unit: str, ratio: float | None = None, against: str | None = None) -> None:
+    """Print one figure."""
+    shown = {
+        "name": name,
+        "value": round(value, 2),
+        "unit": unit,
+        "ratio": ratio and round(ratio, 3),
+        "against": against,
+    }
+    print(json.dumps(shown), flush=True)
