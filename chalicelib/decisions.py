@@ -175,7 +175,7 @@ def _apply(chunk: _Chunk, line: Line, row: Row, refs: dict[str, Any], record_id:
     if action == "skip":
         line |= {"action": "skipped", "reason": "duplicate" if "duplicate_of" in line else "exists"}
         return
-    line["action"] = "updated"
+    line |= {"action": "updated", "reason": "duplicate" if "duplicate_of" in line else "changed"}
     if made:
         made.row, made.refs = row, refs
         made.lines.append(line)

@@ -15,18 +15,18 @@ from cli.failures import FAILED, PARTIAL
 
 RECORDS = "/api/import/analytics/records"
 
-REASONS_READ = 300
-"""Rows read of a type to name the reasons of; with more, the reasons are of the first ones, and that is said."""
+MESSAGES_READ = 300
+"""Failed rows of a type whose messages are read; with more, they are of the first ones, and that is said."""
 
 WORDS = {
-    "unchanged": "unchanged since it was imported last",
+    "changed": "changed in the source since it was imported last",
+    "duplicate": "has the unique key of another record",
     "exists": "already here, and the mode leaves such records alone",
-    "duplicate": "has the key of another record, and the mode leaves such records alone",
     "not_found": "not here yet, and the mode creates nothing",
     "stopped": "the job was stopped first",
-    "updated": "changed in the source since it was imported last",
+    "unchanged": "unchanged since it was imported last",
 }
-"""The ledger's words for rows that have no message of their own."""
+"""What the words a job counts its rows' reasons by mean."""
 
 COUNTERS = ("created", "updated", "skipped", "failed")
 
@@ -44,15 +44,23 @@ def by_type(job: dict[str, Any]) -> dict[str, dict[str, int]]:
     return types
 
 
-def reasons(api: Client, job_id: str, record_type: str, action: str) -> list[tuple[str, int]]:
-    """Why rows of a type met their fate, most frequent first, among the first few hundred."""
+def reasons(api: Client, job: dict[str, Any], record_type: str, action: str) -> list[tuple[str, int]]:
+    """Why rows of a type met their fate, most frequent first.
+
+    The job counts them all by a word; failed rows have a message each, which is read of the first few hundred.
+    """
+    if action == "failed":
+        return _messages(api, job["id"], record_type)
+    counted = (job.get("reasons") or {}).get(record_type, {})
+    words = {word.partition(":")[2]: rows for word, rows in counted.items() if word.startswith(f"{action}:")}
+    return [(WORDS.get(word, word), rows) for word, rows in Counter(words).most_common()]
+
+
+def _messages(api: Client, job_id: str, record_type: str) -> list[tuple[str, int]]:
     found: Counter[str] = Counter()
-    for record in api.pages(RECORDS, job_id=job_id, target_type=record_type, import_action=action):
-        fields: dict[str, dict[str, str]] = record.get("matching_fields") or {}
-        matched = next((match.get("why") for match in fields.values()), None)
-        known = WORDS.get(record.get("reason") or "", WORDS.get(action, "no reason given"))
-        found[record.get("error_message") or matched or known] += 1
-        if found.total() >= REASONS_READ:
+    for record in api.pages(RECORDS, job_id=job_id, target_type=record_type, import_action="failed"):
+        found[record.get("error_message") or "no reason given"] += 1
+        if found.total() >= MESSAGES_READ:
             break
     return found.most_common()
 
@@ -64,9 +72,7 @@ def show(api: Client, job: dict[str, Any], console: Console) -> None:
         console.print(counts_table(job))
     for record_type, counters in types.items():
         if counters.get("failed"):
-            explain(
-                console, f"{record_type} failed", counters["failed"], reasons(api, job["id"], record_type, "failed")
-            )
+            explain(console, f"{record_type} failed", counters["failed"], reasons(api, job, record_type, "failed"))
     for error in job.get("errors") or []:
         message = error.get("message") if isinstance(error, dict) else error
         console.print(Text.assemble(("! ", "red"), terminal.tame(message)))

@@ -90,7 +90,7 @@ def test_linked_row_is_its_records_own_row_from_then_on():
 
 def test_rows_that_meet_in_a_chunk_fold_to_one_write_carried_by_the_first():
     first, second = decide([row(0, "7", "a@x", name="Old"), row(1, "8", "a@x", name="New")], Standing(), SCOPE)
-    assert (first["action"], second["action"]) == ("created", "updated")
+    assert (first["action"], second["action"], second["reason"]) == ("created", "updated", "duplicate")
     assert first["write"]["data"]["name"] == "New"
     assert (second["with"], second["duplicate_of"], second["link"]) == (0, first["id"], first["id"])
     assert "write" not in second
@@ -115,7 +115,10 @@ def test_key_that_is_moving_to_another_row_of_the_same_source_is_not_taken_for_a
     held = stored("7", "a@x")
     moved = [row(0, "7", "b@x"), row(1, "8", "a@x")]
     lines = decide(moved, standing(held), SCOPE)
-    assert [(line["action"], line.get("reason")) for line in lines] == [("updated", None), ("failed", "duplicate_key")]
+    assert [(line["action"], line.get("reason")) for line in lines] == [
+        ("updated", "changed"),
+        ("failed", "duplicate_key"),
+    ]
     [elsewhere] = decide([row(0, "8", "a@x")], standing(held, in_run=lambda ext: ext == "7"), SCOPE)
     assert elsewhere["reason"] == "duplicate_key"
     [gone] = decide([row(0, "8", "a@x")], standing(held), SCOPE)
@@ -162,7 +165,7 @@ def test_reference_to_an_absent_record_stays_open_with_a_warning_and_heals_when_
     [
         ({"on_match": "skip"}, True, ("skipped", "exists")),
         ({"on_new": "skip"}, False, ("skipped", "not_found")),
-        ({"on_match": "update"}, True, ("updated", None)),
+        ({"on_match": "update"}, True, ("updated", "changed")),
     ],
 )
 def test_modes(policy, held, expected):

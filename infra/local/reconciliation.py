@@ -117,12 +117,10 @@ def _mark(line: Line) -> Text:
 
 def _reasons(api: Client, job: dict[str, Any], line: Line, fate: str) -> list[tuple[str, int]]:
     """Reasons with their counts. When not all rows were read, the counts are said to be of the rows that were."""
-    found = summary.reasons(api, job["id"], line.record_type, fate)
+    found = summary.reasons(api, job, line.record_type, fate)
     read = sum(n for _, n in found)
     if read == line.fates[fate]:
         return found
-    if len(found) == 1:
-        return [(found[0][0], line.fates[fate])] if fate == "skipped" else found
     return [(f"{reason} (of the first {read:,})", n) for reason, n in found]
 
 
