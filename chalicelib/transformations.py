@@ -26,7 +26,7 @@ PRIORITIES = {
     "urgent": "urgent", "critical": "urgent", "highest": "urgent", "emergency": "urgent", "blocker": "urgent",
 }  # fmt: skip
 
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_is_address = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+").fullmatch
 
 
 class Warned(NamedTuple):
@@ -48,7 +48,7 @@ def names() -> tuple[str, ...]:
 
 def _email(value: Any) -> Any:
     """An e-mail address as it is, with a warning when it is none."""
-    return value if _ADDRESS.fullmatch(str(value)) else Warned(value, "is not an e-mail address")
+    return value if _is_address(str(value)) else Warned(value, "is not an e-mail address")
 
 
 def _texts(value: Any) -> Any:
@@ -64,6 +64,11 @@ def _phones(value: Any) -> Any:
     """FreeScout's phones, `[{"value", "type", "n"}]` or the same as an object, as [{value, type}]."""
     if value in ("[]", ""):
         return None
+    return _read_phones(value) if isinstance(value, str) else Warned(None, BROKEN_JSON)
+
+
+@lru_cache(maxsize=2048)  # `phone` and `phones` read the same column of a chunk
+def _read_phones(value: str) -> Any:
     items, problem = _items(value)
     phones = [
         {"value": item["value"], "type": PHONE_TYPES.get(str(item.get("type")), "other")}
