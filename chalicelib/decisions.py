@@ -158,12 +158,12 @@ def _given_up(chunk: _Chunk, row: Row, key: UniqueKey, record_id: str) -> bool:
     Then the two are not the same person: the key is about to move. This row fails until the holder's own change is
     in the store; merging the two now would overwrite one with the other.
     """
-    held_by = chunk.standing.records.get(record_id, {})
-    here = (chunk.scope.source_id, chunk.scope.origins.get(chunk.scope.record_type))
-    if (held_by.get("source"), held_by.get("origin")) != here or held_by["ext"] == row["ext"]:
+    origin = chunk.standing.records.get(record_id, {}).get("origin", {})
+    here = {"source": chunk.scope.source_id, "table": chunk.scope.origins.get(chunk.scope.record_type)}
+    if not here.items() <= origin.items() or origin["ext"] == row["ext"]:
         return False
-    holder = chunk.rows.get(held_by["ext"])
-    return key not in _keys(holder) if holder else chunk.standing.in_run(held_by["ext"])
+    holder = chunk.rows.get(origin["ext"])
+    return key not in _keys(holder) if holder else chunk.standing.in_run(origin["ext"])
 
 
 def _apply(chunk: _Chunk, line: Line, row: Row, refs: dict[str, Any], record_id: str, action: str) -> None:
@@ -224,13 +224,13 @@ def _write(made: _Work, scope: Scope) -> None:
     """Put the one write of a record on the line that carries it, or turn its lines into unchanged ones."""
     content = content_hash(scope.mapped, made.row["data"], made.refs)
     before = made.before
-    base = before if before and not before.get("deleted") else {"keys": []}
+    base = before if before and not before.get("deleted") else {}
     if base.get("hash") == content:
         for line in made.lines:
             line |= {"action": "skipped", "reason": "unchanged"}
             line.pop("with", None)
         return
-    old_keys = [(key[0], key[1]) for key in base["keys"]]
+    old_keys = [(key[0], key[1]) for key in base.get("keys", [])]
     new_keys = [key for key in old_keys if key[0] not in scope.mapped] + _keys(made.row)
     made.carrier["write"] = {
         "data": _kept(base.get("data", {}), scope) | made.row["data"],
@@ -241,8 +241,15 @@ def _write(made: _Work, scope: Scope) -> None:
         "free": [key for key in old_keys if key not in new_keys],
         "expect": {"ver": before["ver"], "by": before["by"]} if before else None,
         "before": before,
-        "parent": before.get("parent") if before else made.refs.get(scope.parent or "", {}).get("id"),
+        "parent": _parent(made, scope),
     }
+
+
+def _parent(made: _Work, scope: Scope) -> str | None:
+    """Whose children the record stands among: a record that is there stays where it is."""
+    if made.before:
+        return keys.type_and_parent(made.before["pk"])[1]
+    return made.refs[scope.parent]["id"] if scope.parent and scope.parent in made.refs else None
 
 
 def _kept(stored: dict[str, Any], scope: Scope) -> dict[str, Any]:

@@ -14,6 +14,9 @@ Key = tuple[str, str]
 RECORD_SHARDS = 64
 """Partitions a record type is spread over; listing walks them. 64 x 1,000 write units/s is far above one job's load."""
 
+UUID_CHARACTERS = 36
+"""Length of a UUID as text: a partition that ends in one holds a parent's children."""
+
 LINK_SHARDS = 16
 """Partitions of one type's source links; `match` reads them all, so they stay few."""
 
@@ -85,6 +88,12 @@ def record(org: str, record_type: str, record_id: str, *, parent: str | None = N
     if parent:
         return f"O#{org}#T#{record_type}#{parent}", record_id
     return f"O#{org}#T#{record_type}#{record_shard(record_id):02d}", record_id
+
+
+def type_and_parent(partition: str) -> tuple[str, str | None]:
+    """The record type of a record's partition, and the parent's id where it is a child's."""
+    _, _, _, record_type, place = partition.split("#")
+    return record_type, place if len(place) == UUID_CHARACTERS else None
 
 
 def record_partition(org: str, record_type: str, place: str) -> str:

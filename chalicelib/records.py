@@ -6,7 +6,8 @@ record: both are written in one transaction.
 
 A record lives in one of its type's 64 shards; a child (note, attachment) beside its siblings under the id its parent's
 source row derives, whether or not the parent has come. The fields are in `data`, references in `refs`; `ver` rises
-with every change, `by` names the last import row that wrote it, `hash` covers what that row brought.
+with every change, `by` names the last import row that wrote it, `hash` covers what that row brought, `keys` are the
+unique values it claims, `origin` says which source row it is: {source, table, ext, at}.
 """
 
 from __future__ import annotations
@@ -109,8 +110,9 @@ def show(record: Record, *, whole: bool = False) -> dict[str, Any]:
 
     whole: fetch the texts that moved to S3; otherwise their first 1,000 characters stand, named in `truncated`.
     """
-    target = targets.get(record["type"])
-    shown: dict[str, Any] = {"id": record["sk"], "type": record["type"], "external_id": record["ext"]}
+    record_type, _ = keys.type_and_parent(record["pk"])
+    target = targets.get(record_type)
+    shown: dict[str, Any] = {"id": record["sk"], "type": record_type, "external_id": record["origin"]["ext"]}
     shown |= _inflate(record["data"]) if whole else {name: _kept(value) for name, value in record["data"].items()}
     unresolved = {}
     for name, allowed in target.REFERENCES.items():
@@ -125,7 +127,7 @@ def show(record: Record, *, whole: bool = False) -> dict[str, Any]:
     truncated = [] if whole else [name for name, value in record["data"].items() if _is_pointer(value)]
     if truncated:
         shown["truncated"] = truncated
-    return shown | {"version": record["ver"], "imported_at": record["imported_at"]}
+    return shown | {"version": record["ver"], "imported_at": record["origin"]["at"]}
 
 
 def offload(org: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +169,7 @@ def find(wanted: Iterable[Key], *, consistent: bool = False) -> dict[Key, Record
     return dynamo.batch_get("records", wanted, consistent=consistent)
 
 
-MARKS = ("deleted", "ext", "hash", "by", "ver", "keys", "parent", "source", "origin")
+MARKS = ("deleted", "hash", "by", "ver", "keys", "origin")
 """What a decision needs of a record that turns out to be unchanged: everything but its content."""
 
 

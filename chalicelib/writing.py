@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from chalicelib import dynamo, keys, records
+from chalicelib import dynamo, keys, records, targets
 from chalicelib.decisions import Line, Scope
 from chalicelib.dynamo import Refused
 from chalicelib.errors import Fatal, Retryable
@@ -69,26 +69,25 @@ def prepare(line: Line, scope: Scope, mark: str, imported_at: str | None) -> Wri
         return Write(line, keys.record(scope.org, scope.record_type, record_id), mark, None, None, False, tuple(beside))
     before = write["before"]
     revives = bool(before and before.get("deleted"))
-    came_from = before if before and not revives else {}
     item = {
-        "type": scope.record_type,
-        "source": came_from.get("source", scope.source_id),
-        "origin": came_from.get("origin", scope.origins[scope.record_type]),
-        "ext": came_from.get("ext", line["ext"]),
         "data": write["data"],
         "refs": write["refs"],
-        "keys": write["keys"],
         "hash": write["hash"],
         "ver": (write["expect"] or {"ver": 0})["ver"] + 1,
         "by": mark,
-        "imported_at": imported_at,
+        "origin": before["origin"] if before and not revives else _origin(line, scope, imported_at),
     }
-    if write["parent"]:
-        item["parent"] = write["parent"]
+    if write["keys"] or targets.get(scope.record_type).UNIQUE_KEYS:
+        item["keys"] = write["keys"]
     beside += [_claim(scope, record_id, *key) for key in write["claim"]]
     beside += [_free(scope, record_id, *key) for key in write["free"]]
     key = keys.record(scope.org, scope.record_type, record_id, parent=write["parent"])
     return Write(line, key, mark, item, write["expect"], revives, tuple(beside))
+
+
+def _origin(line: Line, scope: Scope, imported_at: str | None) -> dict[str, Any]:
+    table = scope.origins[scope.record_type]
+    return {"source": scope.source_id, "table": table, "ext": line["ext"], "at": imported_at}
 
 
 def _claim(scope: Scope, record_id: str, field: str, value: str) -> Operation:

@@ -22,13 +22,12 @@ def row(number, ext, email=None, *, refs=None, **data):
     return {"row": number, "ext": ext, "data": {**keys, **data}, "refs": refs or {}, "keys": keys, "warnings": []}
 
 
-def stored(ext, email=None, *, scope=SCOPE, hash_="old", **more):
+def stored(ext, email=None, *, source="s1", hash_="old", **more):
     keys = [["email", email]] if email else []
     return {
-        "sk": scope.derive(ext),
-        "ext": ext,
-        "source": "s1",
-        "origin": "customers",
+        "pk": "O#o1#T#customer_users#07",
+        "sk": SCOPE.derive(ext),
+        "origin": {"source": source, "table": "customers", "ext": ext},
         "data": {"email": email} if email else {},
         "refs": {},
         "keys": keys,

@@ -239,7 +239,11 @@ def stored(org: str) -> tuple[list[dict[str, Any]], dict[str, str], dict[str, st
             break
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
     kind = {item["pk"] + item["sk"]: item["pk"].split("#")[2] for item in items}
-    records = [item for item in items if kind[item["pk"] + item["sk"]] == "T" and not item.get("deleted")]
+    records = [
+        item | {"type": item["pk"].split("#")[3], "ext": item["origin"]["ext"]}
+        for item in items
+        if kind[item["pk"] + item["sk"]] == "T" and not item.get("deleted")
+    ]
     claims = {item["pk"]: item["id"] for item in items if kind[item["pk"] + item["sk"]] == "UQ"}
     links = {item["sk"]: item["id"] for item in items if kind[item["pk"] + item["sk"]] == "LK"}
     return records, claims, links

@@ -115,7 +115,7 @@ class Naive:
             word = "updated" if held else "created"
             record_id = held["id"] if held else record_id
             data = row.accepted(0, world.record_type)["data"]
-            item = {"ext": row.ext, "data": data}
+            item = {"origin": {"ext": row.ext}, "data": data}
             dynamo.put("records", keys.record(world.org, world.record_type, record_id), item)
             if row.email and not held:
                 dynamo.put("records", claim, {"id": record_id})

@@ -292,4 +292,6 @@ def test_another_tenant_sees_nothing_of_it(tenant: Tenant, other: Tenant, import
 def test_record_ids_are_the_ones_source_rows_derive(tenant: Tenant, imported: Any) -> None:
     """A child names its parent without asking, and another profile on the same database meets the same records."""
     [ticket, *_] = [record for record in stored(tenant.org)[0] if record["type"] == "tickets"]
-    assert ticket["sk"] == keys.record_id(tenant.org, "tickets", ticket["source"], "conversations", ticket["ext"])
+    assert ticket["sk"] == keys.record_id(
+        tenant.org, "tickets", ticket["origin"]["source"], "conversations", ticket["ext"]
+    )

@@ -19,14 +19,12 @@ def stored(api: Api, record_type: str, external_id: str, *, parent: str | None =
     record_id = keys.record_id(api.org, record_type, SOURCE, record_type, external_id)
     dynamo.put("state", keys.source(api.org, SOURCE), {"id": SOURCE, "origins": {record_type: record_type}})
     item = {
-        "type": record_type,
-        "ext": external_id,
+        "origin": {"source": SOURCE, "table": record_type, "ext": external_id, "at": "2026-01-01T10:00:00Z"},
         "data": data,
         "refs": {},
         "ver": 1,
         "by": "job#type#0#0",
         "hash": "0" * 64,
-        "imported_at": "2026-01-01T10:00:00Z",
     }
     dynamo.put("records", keys.record(api.org, record_type, record_id, parent=parent), item)
     if "email" in data:
