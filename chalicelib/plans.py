@@ -70,7 +70,7 @@ def scope(job: Job, record_type: str) -> Scope:
         record_type=record_type,
         source_id=plan["source_id"],
         origins=plan["origins"],
-        mapped=tuple(field["target"] for field in plan["queries"][record_type]["fields"]),
+        mapped=query(job["plan"], record_type).mapped,
         policy=plan["policy"],
         references=target.REFERENCES,
         parent=target.PARENT,

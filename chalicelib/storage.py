@@ -6,13 +6,13 @@ overwritten, and whoever holds a key can tell whether the bytes are the ones tha
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+from isal import isal_zlib
 from pydantic_core import from_json, to_json
 
 from chalicelib import settings
@@ -20,8 +20,10 @@ from chalicelib.clients import client
 from chalicelib.errors import Fatal, Retryable
 
 GZIP_LEVEL = 1
-"""Level 1 halves the CPU of level 6 for a tenth more bytes (measured on tickets and notes)."""
+"""ISA-L's level 1 makes files of the size of zlib's level 1 in a third of its time (measured on tickets and notes)."""
 
+LINES_AT_ONCE = 64
+"""Lines handed to the compressor together: a call a line cost more than the compression."""
 
 _PASSING = {"Tagging": "keep=90-days"}
 """What a job leaves behind is removed by the bucket's lifecycle rule for this tag; after that there is no rollback."""
@@ -36,20 +38,23 @@ class Stored:
 
 
 def pack(rows: Iterable[Any]) -> tuple[bytes, int]:
-    """Rows as gzip-compressed JSON lines, compressed as they come, and their number. Same rows, same bytes."""
-    packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-    parts, lines = [], 0
-    for row in rows:
-        parts.append(packer.compress((b"\n" if lines else b"") + to_json(row)))
-        lines += 1
+    """Rows as gzip-compressed JSON lines, compressed as they come, and their number.
+
+    The same rows give the same bytes on the same kind of processor; nothing relies on more than that.
+    """
+    packer = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 16 + isal_zlib.MAX_WBITS)
+    parts, lines, left = [], 0, iter(rows)
+    while some := [to_json(row) for row in islice(left, LINES_AT_ONCE)]:
+        parts.append(packer.compress(b"\n".join(some) + b"\n"))
+        lines += len(some)
     parts.append(packer.flush())
     return b"".join(parts), lines
 
 
 def unpack(body: bytes) -> list[Any]:
     """The rows of `pack`."""
-    text = gzip.decompress(body)
-    return [from_json(line) for line in text.split(b"\n")] if text else []
+    text = isal_zlib.decompress(body, 16 + isal_zlib.MAX_WBITS)
+    return [from_json(line, cache_strings="keys") for line in text.split(b"\n")[:-1]]
 
 
 def put_rows(prefix: str, kind: str, rows: Iterable[Any]) -> Stored:

@@ -18,6 +18,7 @@ from typing import Any
 
 from chalicelib import chunks, clients, dynamo, jobs, keys, ledger, plans, storage
 from chalicelib.errors import Retryable
+from chalicelib.sql import Query
 from chalicelib.steps import decide, finish, load, match
 
 SOURCE = "source-1"
@@ -58,11 +59,15 @@ class World:
         prefix = keys.type_objects(self.org, self.job_id, self.record_type)
         listed = [{"chunk": n, "low": 0, "high": 0, "rows": len(rows)} for n, rows in enumerate(self.chunks)]
         fields = [{"source": name, "target": name} for name in ("external_id", "email", "name", "title")]
+        table = ORIGINS[self.record_type]
+        query = Query(
+            name="test", base_table=table, origin=table, key="id", fields=fields, target_type=self.record_type
+        )
         job = {"id": self.job_id, "org": self.org}
         plan: plans.Plan = {
             "profile": {},
             "source_id": SOURCE,
-            "queries": {self.record_type: {"fields": fields}},
+            "queries": {self.record_type: query.model_dump(mode="json")},
             "origins": ORIGINS,
             "types": [
                 {
