@@ -1,0 +1,47 @@
+"""Names of items: no tenant can name another's, and no two things share a name."""
+
+import inspect
+import uuid
+
+import pytest
+
+from chalicelib import keys
+
+BUILDERS = {name: value for name, value in vars(keys).items() if inspect.isfunction(value) and not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS.keys() - {"token", "sha256", "record_shard", "type_and_parent"}))
+def test_every_builder_takes_the_organisation_first(name):
+    assert next(iter(inspect.signature(BUILDERS[name]).parameters)) == "org"
+
+
+def test_parts_of_an_identity_cannot_run_into_each_other():
+    one = keys.record_id("o", "tickets", "s", "ab", "c")
+    other = keys.record_id("o", "tickets", "s", "a", "bc")
+    assert one != other
+    assert one == keys.record_id("o", "tickets", "s", "ab", "c")
+
+
+def test_another_tenants_row_has_another_record():
+    assert keys.record_id("a", "tickets", "s", "t", "1") != keys.record_id("b", "tickets", "s", "t", "1")
+
+
+def test_shards_are_even_over_name_based_ids():
+    counts = [0] * keys.RECORD_SHARDS
+    for number in range(6400):
+        counts[keys.record_shard(keys.record_id("o", "tickets", "s", "t", str(number)))] += 1
+    assert min(counts) > 60
+    assert max(counts) < 150
+
+
+def test_a_partition_tells_type_and_parent():
+    parent = str(uuid.uuid4())
+    partition, _ = keys.record("o", "ticket_notes", str(uuid.uuid4()), parent=parent)
+    assert keys.type_and_parent(partition) == ("ticket_notes", parent)
+    partition, _ = keys.record("o", "tickets", str(uuid.uuid4()))
+    assert keys.type_and_parent(partition) == ("tickets", None)
+
+
+def test_claims_hold_no_value():
+    partition, _ = keys.claim("o", "customer_users", "email", "person@example.org")
+    assert "person" not in partition

@@ -1,0 +1,86 @@
+"""What a job shows of itself, from its counters alone."""
+
+import pytest
+
+from chalicelib import jobs, progress
+
+
+def job(status="running", **more):
+    return {
+        "id": "j",
+        "status": status,
+        "types": ["tickets"],
+        "origins": {"tickets": "conversations"},
+        "dry_run": False,
+        "tickets_planned": 100,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("counters", "percent"),
+    [
+        ({}, 0),
+        ({"tickets_extracted": 100}, 25),
+        ({"tickets_extracted": 100, "tickets_decided": 100}, 50),
+        ({"tickets_extracted": 100, "tickets_decided": 100, "tickets_created": 50}, 75),
+        ({"tickets_extracted": 100, "tickets_decided": 100, "tickets_skipped": 100}, 99),
+        ({"dry_run": True, "tickets_extracted": 100, "tickets_created": 50}, 75),
+    ],
+)
+def test_percentage_rises_with_every_step_and_is_whole_only_at_the_end(counters, percent):
+    assert progress.percentage(job(**counters)) == percent
+
+
+def test_an_empty_source_is_done_when_the_job_is():
+    assert progress.percentage(job("completed", tickets_planned=0)) == 100
+    assert progress.percentage(job(tickets_planned=0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (job(), progress.STARTING),
+        (job(current_type="tickets"), "Processing conversations → tickets"),
+        (job("cancelling", current_type="tickets"), "Cancelling…"),
+        (job("failing"), "Stopping after an error…"),
+        (job(waiting_for="other"), "Waiting for job other, which is writing the same kind of records"),
+    ],
+)
+def test_operation(found, text):
+    assert progress.operation(found) == text
+
+
+def test_every_state_has_a_word_of_the_reference():
+    states = {*jobs.LEGAL, *(state for moves in jobs.LEGAL.values() for state in moves)}
+    shown = {jobs.shown_status({"status": state}) for state in states}
+    assert shown == {"running", "completed", "failed", "cancelled"}
+
+
+def test_final_states_lead_nowhere_and_every_state_leads_to_one():
+    def ends(state):
+        return state not in jobs.LEGAL or all(ends(after) for after in jobs.LEGAL[state])
+
+    assert all(ends(state) for state in jobs.LEGAL)
+
+
+def test_job_ids_sort_by_time():
+    ids = [jobs.mint_id(now) for now in (1_700_000_000, 1_700_000_001, 1_800_000_000)]
+    assert ids == sorted(ids)
+    assert all(one[14] == "7" and one[19] in "89ab" for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("mode", "on_match", "on_key", "on_new"),
+    [
+        ({}, "update", "update", "create"),
+        ({"import_mode": "create"}, "skip", "skip", "create"),
+        ({"import_mode": "update"}, "update", "update", "skip"),
+        ({"skip_duplicates": True, "update_duplicates": True}, "skip", "skip", "create"),
+        ({"update_duplicates": False}, "skip", "skip", "create"),
+        ({"duplicate_detection": {"enabled": False}}, "update", "fail", "create"),
+        ({"duplicate_detection": {"primary_fields": ["external_id"]}}, "update", "fail", "create"),
+    ],
+)
+def test_every_vocabulary_becomes_one_policy(mode, on_match, on_key, on_new):
+    assert jobs.policy(mode) == {"on_match": on_match, "on_key": on_key, "on_new": on_new}
