@@ -31,7 +31,7 @@ class Scope:
 
     origins: type -> name of the table or query its external ids come from. mapped: target fields the query fills; an
     update replaces exactly these. policy: see jobs.policy.
-    references: name -> types it may lead to. parent: the reference a child is stored under.
+    references: name -> types it may lead to. parent: the reference that makes a record a child.
     """
 
     org: str
@@ -241,15 +241,7 @@ def _write(made: _Work, scope: Scope) -> None:
         "free": [key for key in old_keys if key not in new_keys],
         "expect": {"ver": before["ver"], "by": before["by"]} if before else None,
         "before": before,
-        "parent": _parent(made, scope),
     }
-
-
-def _parent(made: _Work, scope: Scope) -> str | None:
-    """Whose children the record stands among: a record that is there stays where it is."""
-    if made.before:
-        return keys.type_and_parent(made.before["pk"])[1]
-    return made.refs[scope.parent]["id"] if scope.parent and scope.parent in made.refs else None
 
 
 def _kept(stored: dict[str, Any], scope: Scope) -> dict[str, Any]:

@@ -204,16 +204,18 @@ def query(
     partition: str,
     *,
     prefix: str = "",
-    after: str | None = None,
+    after: Key | None = None,
     newest_first: bool = False,
     limit: int | None = None,
     consistent: bool = False,
+    index: str | None = None,
 ) -> Iterator[Item]:
     """Items of one partition in sort-key order, read page by page as the caller goes on.
 
-    prefix: only sort keys that begin so. after: start behind this sort key. limit: size of a page, not of the answer.
+    prefix: only sort keys that begin so. after: start behind this item. limit: size of a page, not of the answer.
+    index: a keys-only index whose partition attribute bears the index's own name; brings keys.
     """
-    names = {"#pk": "pk"}
+    names = {"#pk": index or "pk"}
     condition, values = "#pk = :pk", {":pk": {"S": partition}}
     if prefix:
         names["#sk"] = "sk"
@@ -227,10 +229,12 @@ def query(
         "ScanIndexForward": not newest_first,
         "ConsistentRead": consistent,
     }
+    if index:
+        request["IndexName"] = index
     if limit:
         request["Limit"] = limit
     if after:
-        request["ExclusiveStartKey"] = key_of((partition, after))
+        request["ExclusiveStartKey"] = key_of(after) | ({index: {"S": partition}} if index else {})
     while True:
         answer = call("query", **request)
         yield from map(decode_item, answer["Items"])

@@ -204,7 +204,7 @@ def get(org: str, job_id: str) -> Job:
 
 def listing(org: str, *, before: str | None = None, page_size: int = 100) -> Iterator[Job]:
     """Jobs, newest first, read page by page as the caller goes on; `before` is a job id to start behind."""
-    after = f"JOB#{before}" if before else None
+    after = keys.job(org, before) if before else None
     return dynamo.query("state", f"O#{org}", prefix="JOB#", after=after, newest_first=True, limit=page_size)
 
 
@@ -213,11 +213,12 @@ def active() -> Iterator[tuple[str, str]]:
     return ((item["org"], item["job"]) for item in dynamo.query("state", "ACTIVE", consistent=True))
 
 
-def set_once(job: Job, attribute: str, value: Any) -> Any:
-    """Set an attribute that is not set and return the one that stands: of two writers the first wins."""
-    expression = f"SET #{attribute} = if_not_exists(#{attribute}, :value)"
-    stands = dynamo.update("state", keys.job(job["org"], job["id"]), expression, {"value": value})
-    return stands[attribute]
+def set_once(job: Job, marker: str, values: dict[str, Any]) -> Job:
+    """Set attributes of a running job unless the marker among them is set. Returns the job as it stands."""
+    with suppress(Refused):
+        unset = f"attribute_not_exists(#{marker}) AND #status = :running"
+        return _update(job, values, unset, {"running": "running"})
+    return get(job["org"], job["id"])
 
 
 def describe(job: Job, values: dict[str, Any]) -> None:

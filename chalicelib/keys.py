@@ -14,9 +14,6 @@ Key = tuple[str, str]
 RECORD_SHARDS = 64
 """Partitions a record type is spread over; listing walks them. 64 x 1,000 write units/s is far above one job's load."""
 
-UUID_CHARACTERS = 36
-"""Length of a UUID as text: a partition that ends in one holds a parent's children."""
-
 LINK_SHARDS = 16
 """Partitions of one type's source links; `match` reads them all, so they stay few."""
 
@@ -83,22 +80,24 @@ def active_job(org: str, job_id: str) -> Key:
     return "ACTIVE", f"{org}#{job_id}"
 
 
-def record(org: str, record_type: str, record_id: str, *, parent: str | None = None) -> Key:
-    """A record: in its type's shard, or beside its siblings under the parent's id."""
-    if parent:
-        return f"O#{org}#T#{record_type}#{parent}", record_id
-    return f"O#{org}#T#{record_type}#{record_shard(record_id):02d}", record_id
+def record(org: str, record_type: str, record_id: str) -> Key:
+    """A record, in its type's shard."""
+    return record_partition(org, record_type, record_shard(record_id)), record_id
 
 
-def type_and_parent(partition: str) -> tuple[str, str | None]:
-    """The record type of a record's partition, and the parent's id where it is a child's."""
-    _, _, _, record_type, place = partition.split("#")
-    return record_type, place if len(place) == UUID_CHARACTERS else None
+def record_type_of(partition: str) -> str:
+    """The record type of a record's partition."""
+    return partition.split("#")[3]
 
 
-def record_partition(org: str, record_type: str, place: str) -> str:
-    """The partition of a shard number ("07") or of a parent's id."""
-    return f"O#{org}#T#{record_type}#{place}"
+def children(org: str, record_type: str, parent_id: str) -> str:
+    """What the children of a record bear as `parent`: the partition of the index that lists them."""
+    return f"O#{org}#T#{record_type}#{parent_id}"
+
+
+def record_partition(org: str, record_type: str, shard: int) -> str:
+    """One shard of a record type."""
+    return f"O#{org}#T#{record_type}#{shard:02d}"
 
 
 def record_shard(record_id: str) -> int:

@@ -4,16 +4,19 @@ In: an organisation and ids, keys or cursors; from `load`, writes that carry the
 records as dicts. Refuses to write over anything but what was expected, and never leaves a unique claim without its
 record: both are written in one transaction.
 
-A record lives in one of its type's 64 shards; a child (note, attachment) beside its siblings under the id its parent's
-source row derives, whether or not the parent has come. The fields are in `data`, references in `refs`; `ver` rises
-with every change, `by` names the last import row that wrote it, `hash` covers what that row brought, `keys` are the
-unique values it claims, `origin` says which source row it is: {source, table, ext, at}.
+A record lives in one of its type's 64 shards, by its id alone, so it stays the same record whatever becomes of its
+references. The fields are in `data`, references in `refs`; `ver` rises with every change, `by` names the last import
+row that wrote it, `hash` covers what that row brought, `keys` are the unique values it claims, `origin` says which
+source row it is: {source, table, ext, at}. A child (note, attachment) bears its parent's id in `parent`, which the
+sparse index of that name lists; the parent need not have come.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -27,13 +30,15 @@ Record = dict[str, Any]
 ITEM_BYTES = 350_000
 """Room for a record's data below DynamoDB's 400 KB an item; the rest is for keys, references and marks."""
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 KEPT_CHARACTERS = 1_000
 """What stays readable in the item of a text that moved to S3."""
 
 
-def get(org: str, record_type: str, record_id: str, *, parent: str | None = None) -> Record:
+def get(org: str, record_type: str, record_id: str) -> Record:
     """One record. Raises NotFound for absent, deleted and other tenants' records alike."""
-    found = dynamo.get("records", keys.record(org, record_type, record_id, parent=parent))
+    found = dynamo.get("records", keys.record(org, record_type, record_id))
     if found is None or found.get("deleted"):
         raise NotFound("Record not found")
     return found
@@ -51,7 +56,7 @@ def by_key(org: str, record_type: str, field: str, value: str) -> Record:
     return get(org, record_type, held["id"])
 
 
-def by_external(org: str, record_type: str, external_id: str, *, parent: str | None = None) -> list[Record]:
+def by_external(org: str, record_type: str, external_id: str) -> list[Record]:
     """The records a source's row became, one for each database this organisation imported the type from."""
     wanted: list[Key] = []
     links: list[Key] = []
@@ -59,7 +64,7 @@ def by_external(org: str, record_type: str, external_id: str, *, parent: str | N
         origin = source["origins"].get(record_type)
         if origin:
             derived = keys.record_id(org, record_type, source["id"], origin, external_id)
-            wanted.append(keys.record(org, record_type, derived, parent=parent))
+            wanted.append(keys.record(org, record_type, derived))
             links.append(keys.link(org, record_type, source["id"], origin, external_id))
     moved = dynamo.batch_get("records", links)
     wanted += [keys.record(org, record_type, link["id"]) for link in moved.values()]
@@ -73,36 +78,51 @@ def sources(org: str) -> list[dict[str, Any]]:
 
 
 def listing(
-    org: str, record_type: str, *, parent: str | None = None, cursor: str | None = None, limit: int = 25
+    org: str, record_type: str, *, cursor: str | None = None, limit: int = 25
 ) -> tuple[list[Record], str | None]:
-    """A page of records and the cursor of the next one, None at the end.
+    """A page of a type's records, shard by shard in id order, and the cursor of the next one, None at the end.
 
-    With a parent: its children in id order. Without: all records of the type, shard by shard in id order; of a child
-    type, the ones that have no parent. Raises Invalid for a cursor that is not one of ours.
+    Raises Invalid for a cursor that is not one of ours.
     """
-    places = [parent] if parent else [f"{shard:02d}" for shard in range(keys.RECORD_SHARDS)]
-    start, after = _read_cursor(cursor, len(places))
     page: list[Record] = []
-    for index in range(start, len(places)):
-        partition = keys.record_partition(org, record_type, places[index])
-        for record in dynamo.query("records", partition, after=after, limit=limit + 1):
+    start, last = _read_cursor(cursor)
+    for shard in range(start, keys.RECORD_SHARDS):
+        partition = keys.record_partition(org, record_type, shard)
+        for record in dynamo.query("records", partition, after=(partition, last) if last else None, limit=limit + 1):
             if record.get("deleted"):
                 continue
             if len(page) == limit:
                 return page, cursor
             page.append(record)
-            cursor = f"{index}.{record['sk']}"
-        after = None
+            cursor = f"{shard}.{record['sk']}"
+        last = None
     return page, None
 
 
-def _read_cursor(cursor: str | None, places: int) -> tuple[int, str | None]:
+def children(
+    org: str, record_type: str, parent_id: str, *, cursor: str | None = None, limit: int = 25
+) -> tuple[list[Record], str | None]:
+    """A page of a record's children of one type, in id order, and the cursor of the next one, None at the end.
+
+    The index follows a write within moments. Raises Invalid for a cursor that is not one of ours.
+    """
+    _, last = _read_cursor(cursor)
+    after = keys.record(org, record_type, last) if last else None
+    partition = keys.children(org, record_type, parent_id)
+    listed = islice(dynamo.query("records", partition, index="parent", after=after, limit=limit + 1), limit + 1)
+    places = [(item["pk"], item["sk"]) for item in listed]
+    found = dynamo.batch_get("records", places[:limit])
+    page = [found[place] for place in places[:limit] if place in found and not found[place].get("deleted")]
+    return page, f"0.{places[limit - 1][1]}" if len(places) > limit else None
+
+
+def _read_cursor(cursor: str | None) -> tuple[int, str | None]:
     if cursor is None:
         return 0, None
-    place, _, after = cursor.partition(".")
-    if not place.isdecimal() or int(place) >= places or len(after) != 36:
+    shard, _, last = cursor.partition(".")
+    if not (shard.isdecimal() and shard.isascii() and int(shard) < keys.RECORD_SHARDS and _UUID.fullmatch(last)):
         raise Invalid("Validation failed", errors={"cursor": ["The cursor is not valid."]})
-    return int(place), after
+    return int(shard), last
 
 
 def show(record: Record, *, whole: bool = False) -> dict[str, Any]:
@@ -110,7 +130,7 @@ def show(record: Record, *, whole: bool = False) -> dict[str, Any]:
 
     whole: fetch the texts that moved to S3; otherwise their first 1,000 characters stand, named in `truncated`.
     """
-    record_type, _ = keys.type_and_parent(record["pk"])
+    record_type = keys.record_type_of(record["pk"])
     target = targets.get(record_type)
     shown: dict[str, Any] = {"id": record["sk"], "type": record_type, "external_id": record["origin"]["ext"]}
     shown |= _inflate(record["data"]) if whole else {name: _kept(value) for name, value in record["data"].items()}

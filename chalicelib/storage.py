@@ -60,7 +60,7 @@ def unpack(body: bytes) -> list[Any]:
 def put_rows(prefix: str, kind: str, rows: Iterable[Any]) -> Stored:
     """Write rows as `<prefix>.<kind>.<sha256>`."""
     body, lines = pack(rows)
-    return Stored(put(f"{prefix}.{kind}.{hashlib.sha256(body).hexdigest()}", body, **_PASSING), lines)
+    return Stored(put_bytes(prefix, kind, body), lines)
 
 
 def get_rows(key: str) -> list[Any]:
@@ -73,7 +73,11 @@ def get_rows(key: str) -> list[Any]:
 
 def put_json(prefix: str, kind: str, value: Any) -> str:
     """Write one JSON document as `<prefix>.<kind>.<sha256>` and return its key."""
-    body = to_json(value)
+    return put_bytes(prefix, kind, to_json(value))
+
+
+def put_bytes(prefix: str, kind: str, body: bytes) -> str:
+    """Write bytes a job leaves behind as `<prefix>.<kind>.<sha256>` and return the key."""
     return put(f"{prefix}.{kind}.{hashlib.sha256(body).hexdigest()}", body, **_PASSING)
 
 

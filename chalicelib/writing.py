@@ -42,8 +42,9 @@ Operation = tuple[Any, dict[str, Any]]
 class Write:
     """One record's write: where, what, on what condition, and what goes with it in the same transaction.
 
-    mark: the import row, as `by`. item: the record as it will be; None when only a link is written. expect: the state
-    to find, None for nothing there. beside: claims and links, written in the same transaction.
+    mark: the import row, as `by`. item: the record as it will be; None when only a link is written.
+    expect: the state to find, None for nothing there. drops: attributes the record is to lose.
+    beside: claims and links, written in the same transaction.
     """
 
     line: Line
@@ -51,7 +52,7 @@ class Write:
     mark: str
     item: dict[str, Any] | None
     expect: dict[str, Any] | None
-    revives: bool
+    drops: tuple[str, ...]
     beside: tuple[Operation, ...]
 
     @property
@@ -66,7 +67,7 @@ def prepare(line: Line, scope: Scope, mark: str, imported_at: str | None) -> Wri
     record_id = line["id"]
     beside = _link(line, scope)
     if write is None:
-        return Write(line, keys.record(scope.org, scope.record_type, record_id), mark, None, None, False, tuple(beside))
+        return Write(line, keys.record(scope.org, scope.record_type, record_id), mark, None, None, (), tuple(beside))
     before = write["before"]
     revives = bool(before and before.get("deleted"))
     item = {
@@ -77,12 +78,16 @@ def prepare(line: Line, scope: Scope, mark: str, imported_at: str | None) -> Wri
         "by": mark,
         "origin": before["origin"] if before and not revives else _origin(line, scope, imported_at),
     }
+    parent = write["refs"].get(scope.parent) if scope.parent else None
+    if parent:
+        item["parent"] = keys.children(scope.org, scope.record_type, parent["id"])
     if write["keys"] or targets.get(scope.record_type).UNIQUE_KEYS:
         item["keys"] = write["keys"]
     beside += [_claim(scope, record_id, *key) for key in write["claim"]]
     beside += [_free(scope, record_id, *key) for key in write["free"]]
-    key = keys.record(scope.org, scope.record_type, record_id, parent=write["parent"])
-    return Write(line, key, mark, item, write["expect"], revives, tuple(beside))
+    key = keys.record(scope.org, scope.record_type, record_id)
+    drops = (("deleted", "expires") if revives else ()) + (("parent",) if scope.parent and not parent else ())
+    return Write(line, key, mark, item, write["expect"], drops, tuple(beside))
 
 
 def _origin(line: Line, scope: Scope, imported_at: str | None) -> dict[str, Any]:
@@ -183,7 +188,7 @@ def _statement(write: Write) -> dict[str, Any]:
     if write.expect is None:
         return {"Statement": _insert(names), "Parameters": [pk, sk, *values]}
     state = [dynamo.encode(write.expect["ver"]), dynamo.encode(write.expect["by"])]
-    return {"Statement": _update(names, revives=write.revives), "Parameters": [*values, pk, sk, *state]}
+    return {"Statement": _update(names, write.drops), "Parameters": [*values, pk, sk, *state]}
 
 
 @cache
@@ -193,10 +198,8 @@ def _insert(names: tuple[str, ...]) -> str:
 
 
 @cache
-def _update(names: tuple[str, ...], *, revives: bool) -> str:
-    changes = " ".join(f'SET "{name}" = ?' for name in names) + (
-        ' REMOVE "deleted" REMOVE "expires"' if revives else ""
-    )
+def _update(names: tuple[str, ...], drops: tuple[str, ...]) -> str:
+    changes = " ".join([*(f'SET "{name}" = ?' for name in names), *(f'REMOVE "{name}"' for name in drops)])
     table = dynamo.name("records")
     return f'UPDATE "{table}" {changes} WHERE "pk" = ? AND "sk" = ? AND "ver" = ? AND "by" = ?'
 

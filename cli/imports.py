@@ -39,8 +39,7 @@ def run(
     ] = None,
     mode: Annotated[Mode | None, typer.Option(help="create: skip known rows; update: skip new ones; upsert.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many records of each type.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Records written at once.")] = None,
-    timeout: Annotated[int | None, typer.Option(min=1, help="Seconds after which the job gives up.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=10, max=1000, help="Records written at once.")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Start the job, print its id, do not watch it.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -54,7 +53,6 @@ def run(
         "selected_types": [name.strip() for one in types for name in one.split(",")] if types else None,
         "import_filters": {"limit": limit} if limit else None,
         "batch_size": batch_size,
-        "timeout": timeout,
     }
     body: dict[str, Any] = {"profile_id": connect.profile(api, profile)["id"], "options": _given(options)}
     if mode:

@@ -55,11 +55,7 @@ def search(
     query = {"email": email, "external_id": external_id, "parent": parent} | dict(_pair(one) for one in key or [])
     found, more = find(api, record_type, limit=limit, record_id=record_id, **query)
     if not found:
-        below = any(record_type in types for types in CHILDREN.values())
-        raise Failure(
-            f"No {record_type} found.",
-            hint="They are kept with their ticket: give its id as --parent." if below and not parent else None,
-        )
+        raise Failure(f"No {record_type} found.")
     single = len(found) == 1 and not more
     children = {found[0]["id"]: read_children(api, found[0])} if single else {}
     if as_json:
@@ -76,21 +72,20 @@ def search(
 def find(
     api: Client, record_type: str, *, limit: int = 25, record_id: str | None = None, **query: Any
 ) -> tuple[list[Record], bool]:
-    """Records of a type by id or by a key, and whether there are more. A child's id needs its parent's beside it."""
+    """Records of a type by id or by a key, and whether there are more."""
     wanted = {name: value for name, value in query.items() if value is not None}
     if record_id and not connect.is_id(record_id):
         raise Failure(f"{record_id!r} is not a record id.", hint="--external-id finds by source id.", exit_code=USAGE)
     try:
         if record_id:
-            return [api.get(f"{RECORDS}/{record_type}/{record_id}", parent=wanted.get("parent"))], False
+            return [api.get(f"{RECORDS}/{record_type}/{record_id}")], False
         found = list(islice(_pages(api, record_type, wanted, min(limit + 1, 100)), limit + 1))
     except ApiError as error:
         if error.status == 404 and error.code == "not_found" and record_type in TYPES:
             return [], False
         raise
     if len(found) == 1 and found[0].get("truncated"):
-        place = {"parent": wanted.get("parent")}
-        found = [api.get(f"{RECORDS}/{record_type}/{found[0]['id']}", **place)]
+        found = [api.get(f"{RECORDS}/{record_type}/{found[0]['id']}")]
     return found[:limit], len(found) > limit
 
 

@@ -19,6 +19,25 @@ _KEY = {
     "BillingMode": "PAY_PER_REQUEST",
 }
 
+_WITH_CHILDREN = {
+    **_KEY,
+    "AttributeDefinitions": [
+        *_KEY["AttributeDefinitions"],
+        {"AttributeName": "parent", "AttributeType": "S"},
+    ],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": "parent",
+            "KeySchema": [
+                {"AttributeName": "parent", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }
+    ],
+}
+"""As `infra/resources.yaml` declares the records table."""
+
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[None]:
@@ -43,8 +62,8 @@ def _furnish(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     dynamodb = boto3.client("dynamodb")
-    for table in ("state", "records"):
-        dynamodb.create_table(TableName=table, **_KEY)
+    dynamodb.create_table(TableName="state", **_KEY)
+    dynamodb.create_table(TableName="records", **_WITH_CHILDREN)
     boto3.client("s3").create_bucket(
         Bucket="wharf-test", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
     )

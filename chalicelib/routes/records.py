@@ -32,12 +32,6 @@ class RecordsQuery(Query):
     cursor: Annotated[str, StringConstraints(max_length=100)] | None = None
 
 
-class RecordQuery(Query):
-    """parent: needed for records that are kept beside their parent (notes, attachments)."""
-
-    parent: UuidText | None = None
-
-
 @routes.on("GET", "/api/records/{record_type}", permission="system.import")
 def list_records(caller: Caller, record_type: str, query: RecordsQuery) -> dict[str, Any]:
     """Records of a type: those a key or an external id names, a parent's children, or all."""
@@ -50,11 +44,13 @@ def list_records(caller: Caller, record_type: str, query: RecordsQuery) -> dict[
     if given:
         found = _by_key(caller.org, record_type, *given.popitem())
     elif query.external_id is not None:
-        found = records.by_external(caller.org, record_type, query.external_id, parent=query.parent)
-    else:
-        found, cursor = records.listing(
-            caller.org, record_type, parent=query.parent, cursor=query.cursor, limit=query.per_page
+        found = records.by_external(caller.org, record_type, query.external_id)
+    elif query.parent:
+        found, cursor = records.children(
+            caller.org, record_type, query.parent, cursor=query.cursor, limit=query.per_page
         )
+    else:
+        found, cursor = records.listing(caller.org, record_type, cursor=query.cursor, limit=query.per_page)
     return {
         "data": [records.show(record) for record in found],
         "meta": {"per_page": query.per_page},
@@ -63,10 +59,10 @@ def list_records(caller: Caller, record_type: str, query: RecordsQuery) -> dict[
 
 
 @routes.on("GET", "/api/records/{record_type}/{record_id}", permission="system.import")
-def show_record(caller: Caller, record_type: str, record_id: str, query: RecordQuery) -> dict[str, Any]:
+def show_record(caller: Caller, record_type: str, record_id: str) -> dict[str, Any]:
     """One record, bare and whole."""
     _known(record_type)
-    return records.show(records.get(caller.org, record_type, record_id, parent=query.parent), whole=True)
+    return records.show(records.get(caller.org, record_type, record_id), whole=True)
 
 
 def _known(record_type: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from chalicelib import chunks, dynamo, jobs, keys
@@ -68,7 +69,8 @@ def _note(event: Event, error: WharfError) -> None:
     else:
         key = keys.job(event["org"], event["job"])
         note = {"code": error.code, "message": error.message}
-        dynamo.update("state", key, "SET #note = :note", {"note": note}, condition="attribute_exists(#pk)")
+        with suppress(dynamo.Refused):  # there is no such job
+            dynamo.update("state", key, "SET #note = :note", {"note": note}, condition="attribute_exists(#pk)")
 
 
 def _place(event: Event) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from chalicelib import chunks, dynamo, keys, ledger, plans, records, storage, ta
 from chalicelib.chunks import Chunk
 from chalicelib.decisions import Line, Row, Scope, Standing, decide
 from chalicelib.jobs import Job
-from chalicelib.keys import Key
 from chalicelib.steps import Clock, Event, step
 from chalicelib.steps.match import in_index
 
@@ -98,7 +97,7 @@ def settle(job: Job, record_type: str, rows: list[Row], *, consistent: bool = Fa
 def look_up(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> Standing:
     """What the store holds for the rows, records without their content, and what their references lead to."""
     org, record_type = scope.org, scope.record_type
-    own = {_own_key(scope, row): row for row in rows}
+    own = {keys.record(org, record_type, scope.derive(row["ext"])): row for row in rows}
     claims = {
         keys.claim(org, record_type, field, value): (field, value)
         for row in rows
@@ -125,22 +124,13 @@ def look_up(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> Sta
     return standing
 
 
-def _own_key(scope: Scope, row: Row) -> Key:
-    parent = None
-    if scope.parent and scope.parent in row["refs"]:
-        parent_type, external_id = scope.names(scope.parent, row["refs"][scope.parent])
-        parent = scope.derive(external_id, parent_type)
-    return keys.record(scope.org, scope.record_type, scope.derive(row["ext"]), parent=parent)
-
-
 def _parents(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> dict[tuple[str, str], str]:
     """The references that lead to a record: in the store, by a link, or, in a dry run, made by this very run."""
-    wanted: dict[tuple[str, str], Key] = {}
-    for row in rows:
-        for name, value in row["refs"].items():
-            target = scope.names(name, value)
-            if target not in wanted:
-                wanted[target] = _parent_key(scope, row, *target)
+    named = {scope.names(name, value) for row in rows for name, value in row["refs"].items()}
+    wanted = {
+        (record_type, external_id): keys.record(scope.org, record_type, scope.derive(external_id, record_type))
+        for record_type, external_id in named
+    }
     found = records.find_live(wanted.values(), consistent=consistent)
     leads = {target: key[1] for target, key in wanted.items() if key in found}
     missing = {
@@ -159,16 +149,6 @@ def _parents(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> di
                 target: made[target[1]] for target in wanted if target[0] == record_type and target[1] in made
             } | leads
     return leads
-
-
-def _parent_key(scope: Scope, row: Row, record_type: str, external_id: str) -> Key:
-    """Where the record a reference names would stand; an attachment's note stands under the attachment's ticket."""
-    above = targets.get(record_type).PARENT
-    parent = None
-    if above and above in row["refs"]:
-        above_type, above_external = scope.names(above, row["refs"][above])
-        parent = scope.derive(above_external, above_type)
-    return keys.record(scope.org, record_type, scope.derive(external_id, record_type), parent=parent)
 
 
 @lru_cache(maxsize=4)

@@ -1,7 +1,7 @@
 """match: rows of the whole run that name the same record are brought together.
 
-In: {org, job, type}. Out: {state, manifest}: the chunks to decide. Takes the type's lock first, so one job at a time
-decides and writes records of a type; `waiting` while another has it.
+In: {org, job, type}. Out: {state, manifest, seconds}: the chunks to decide, or when to ask again. Takes the type's
+lock first, so one job at a time decides and writes records of a type; `waiting` while another has it.
 
 Rows that share a unique key, an external id or a linked record form a group. Groups of one chunk stay there; rows of
 groups that span chunks move into extra chunks, whole groups at a time and in source order, so what comes out never
@@ -36,16 +36,25 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
     if not job["dry_run"]:
         other = jobs.take_type_lock(org, record_type, job["id"])
         if other:
-            jobs.describe(job, {"waiting_for": other})
-            return {"state": "waiting"}
+            since = job.get("waiting_since") or now()
+            jobs.describe(job, {"waiting_for": other, "waiting_since": since})
+            return {"state": "waiting", "seconds": wait_seconds(now() - since)}
         if job.get("waiting_for"):
-            jobs.describe(job, {"waiting_for": None})
+            jobs.describe(job, {"waiting_for": None, "waiting_since": None})
     settled = dynamo.get("state", keys.job_type(org, job["id"], record_type))
     if settled is None:
         settled = _settle(job, record_type)
     if not chunks.is_running(job):
-        return {"state": "stopping"} | STOPPED
+        return STOPPED
     return {"state": "ready", "manifest": settled["manifest"]}
+
+
+def wait_seconds(waited: float) -> int:
+    """When to ask for the lock again: a tenth of what has been waited, 5 s to 5 min.
+
+    Each asking costs the execution about ten of its 25,000 history events, so a wait may last for days.
+    """
+    return int(min(300, max(5, waited / 10)))
 
 
 def _settle(job: Job, record_type: str) -> dict[str, Any]:
@@ -61,7 +70,7 @@ def _settle(job: Job, record_type: str) -> dict[str, Any]:
         "json",
         [{"chunk": number} for number in (*(number for number, chunk in read.items() if chunk["rows"]), *extra)],
     )
-    index = storage.put(f"{prefix}/index", run_index(keyed)) if keyed else None
+    index = storage.put_bytes(f"{prefix}/index", "hashes", run_index(keyed)) if keyed else None
     values = {"manifest": manifest, "index": index}
     expression = ", ".join(f"#{word} = if_not_exists(#{word}, :{word})" for word in values)
     return dynamo.update("state", keys.job_type(job["org"], job["id"], record_type), f"SET {expression}", values)

@@ -34,10 +34,10 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
     if job["status"] != "running":
         return {"state": "ended"}
     if "plan" not in job:
-        plan = _make(job)
-        job["plan"] = jobs.set_once(job, "plan", plans.freeze(job, plan))
+        job = _freeze(job, _make(job))
+    if job["status"] != "running" or "plan" not in job:
+        return {"state": "ended"}
     plan = plans.of(job)
-    _describe(job, plan)
     return {
         "state": "planned",
         "org": job["org"],
@@ -111,13 +111,19 @@ def _cut(job: Job, record_type: str, query: Query, connection: Any, limit: int |
     }
 
 
-def _describe(job: Job, plan: Plan) -> None:
-    """Put on the job what people see of the plan, and remember the source for look-ups by external id."""
+def _freeze(job: Job, plan: Plan) -> Job:
+    """Put the plan on the job, with what people see of it, in one move; the job as it stands afterwards.
+
+    Of two plans the first stands; a job that is being cancelled takes none.
+    """
+    source = keys.source(job["org"], plan["source_id"])
+    dynamo.put("state", source, {"id": plan["source_id"], "origins": plan["origins"]})  # to look up external ids by
     planned = {f"{type_plan['type']}_planned": type_plan["rows"] for type_plan in plan["types"]}
-    names = [type_plan["type"] for type_plan in plan["types"]]
-    jobs.describe(job, {"types": names, "origins": plan["origins"], "source_id": plan["source_id"], **planned})
-    dynamo.put(
-        "state",
-        keys.source(job["org"], plan["source_id"]),
-        {"id": plan["source_id"], "origins": plan["origins"]},
-    )
+    values = {
+        "plan": plans.freeze(job, plan),
+        "types": [type_plan["type"] for type_plan in plan["types"]],
+        "origins": plan["origins"],
+        "source_id": plan["source_id"],
+        **planned,
+    }
+    return jobs.set_once(job, "plan", values)

@@ -6,13 +6,14 @@ without finishing it (aborted, timed out, lost with the cloud it ran on) is sett
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from chalicelib import jobs, settings
 from chalicelib.clients import client
-from chalicelib.errors import NotFound
+from chalicelib.errors import Fatal, NotFound, Retryable
 from chalicelib.jobs import Job
-from chalicelib.steps import Clock, Event, finish
+from chalicelib.steps import RESERVE_SECONDS, Clock, Event, finish
 
 START_GRACE_SECONDS = 60
 """A job younger than this and without an execution may be about to get one."""
@@ -33,9 +34,12 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
             jobs.execute(job)
             started += 1
             continue
+        if remaining() < RESERVE_SECONDS:
+            break
         error = {"error": {"Error": "ExecutionEnded"}} if job["status"] in ("pending", "running") else {}
-        finish.run({"org": org, "job": job_id, **error}, now=now, remaining=remaining)
-        finished += 1
+        with suppress(Fatal, Retryable):  # logged where it was raised; one tenant's job must not keep others waiting
+            finish.run({"org": org, "job": job_id, **error}, now=now, remaining=remaining)
+            finished += 1
     return {"started": started, "finished": finished}
 
 

@@ -185,9 +185,3 @@ def test_durations(seconds: float | None, text: str) -> None:
 
 def test_lone_surrogates_do_not_end_a_listing() -> None:
     assert terminal.tame("a\ud800b") == "a?b"
-
-
-def test_notes_without_their_ticket_are_explained(wharf: Wharf, api: Api) -> None:
-    api.on("GET /api/records/ticket_notes", (200, {"data": [], "meta": {"next_cursor": None}}))
-    assert "--parent" in wharf("records", "search", "ticket_notes").stderr
-    assert "--parent" not in wharf("records", "search", "ticket_notes", "--parent", TICKET).stderr

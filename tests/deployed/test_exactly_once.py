@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib import dynamo, keys
+from chalicelib import dynamo, keys, records
 from chalicelib.steps import decide, finish, load, match
-from tests.deployed.exactly_once import Kill, Row, World, audit, drive, insist, killed_at, stored, twice_at_once
+from tests.deployed.exactly_once import SOURCE, Kill, Row, World, audit, drive, insist, killed_at, stored, twice_at_once
 
 KEYED = [
     [Row("1", "a@x"), Row("2", "b@x"), Row("3"), Row("4", "b@x", "later"), Row("5", "e@x")],
@@ -98,6 +98,23 @@ def test_the_same_source_again_writes_nothing(record_type: str, chunks: list[lis
     assert stored(world.org) == before
     assert calls["BatchExecuteStatement"] == 0
     assert audit(again, rows_of(again), counted={"skipped": len(rows_of(again))}) == []
+
+
+def test_a_child_that_moves_to_another_parent_stays_one_record() -> None:
+    """FreeScout merges conversations: the note is the same row, under another ticket."""
+    world = World("ticket_notes", [[Row("1", ticket="10"), Row("2", ticket="10"), Row("3")]]).prepare()
+    drive(world)
+    first, second = (keys.record_id(world.org, "tickets", SOURCE, "conversations", ext) for ext in ("10", "20"))
+    assert _children(world, first) == {"1", "2"}
+    moved = world.again([[Row("1", ticket="20"), Row("2"), Row("3", ticket="10")]])
+    drive(moved)
+    assert audit(moved, rows_of(moved), counted={"updated": 3}) == []
+    assert (_children(world, first), _children(world, second)) == ({"3"}, {"1"})
+
+
+def _children(world: World, ticket: str) -> set[str]:
+    found, _ = records.children(world.org, "ticket_notes", ticket)
+    return {record["origin"]["ext"] for record in found}
 
 
 class Naive:

@@ -31,7 +31,7 @@ FIELDS = {
     "Task": COMMON | {"Resource", "Parameters", "ResultSelector", "ResultPath", "TimeoutSeconds", "Retry", "Catch"},
     "Pass": COMMON | {"Parameters", "ResultPath", "Result"},
     "Choice": {"Type", "Comment", "InputPath", "OutputPath", "Choices", "Default"},
-    "Wait": COMMON | {"Seconds"},
+    "Wait": COMMON | {"Seconds", "SecondsPath"},
     "Succeed": {"Type", "Comment", "InputPath", "OutputPath"},
     "Map": COMMON
     | {"Label", "ItemReader", "ItemSelector", "ItemProcessor", "MaxConcurrency", "ToleratedFailurePercentage"}
