@@ -16,6 +16,7 @@ from typing import Any
 
 from chalicelib import dynamo, jobs, keys
 from chalicelib.dynamo import Refused
+from chalicelib.errors import Fatal, Retryable
 from chalicelib.jobs import Job
 
 Chunk = dict[str, Any]
@@ -59,19 +60,23 @@ def record(
     """Set a step's result once and add what it counted to the job. Returns the result that stands.
 
     marker: the attribute whose presence says that the step is done. values: what to set, the marker among it.
-    counted: counter word -> rows, for the job. Raises Stopping when the job is no longer running.
+    counted: counter word -> rows, for the job; with nothing to count the job's item, which every worker writes, is
+    left alone. Raises Stopping when the job is no longer running.
     """
     condition = f"attribute_not_exists(#{marker}) AND (attribute_not_exists(#state) OR #state = :open)"
     operation = _change(job, record_type, number, values, condition, {"open": "open"})
     operation["UpdateExpression"] += " REMOVE #error"
     operation["ExpressionAttributeNames"]["#error"] = "error"
+    counting = [_count(job, record_type, counted, ("running",))] if counted else []
     try:
-        dynamo.transact([("Update", operation), ("Update", _count(job, record_type, counted, ("running",)))])
-    except Refused:
+        dynamo.transact([("Update", change) for change in (operation, *counting)])
+    except Refused as refused:
         chunk = get(job, record_type, number)
         if marker in chunk:
             return chunk
-        raise Stopping from None
+        if chunk.get("state") in (DONE, STOPPED) or not is_running(job):
+            raise Stopping from None
+        raise Fatal(f"DynamoDB refused a chunk's result: {refused.reasons}", code="record_refused") from None
     return values
 
 
@@ -105,8 +110,11 @@ def close(
         count = _count(job, record_type, counted, ("running", "cancelling", "failing"))
         dynamo.transact([("Update", operation), ("Update", count)])
     except Refused:
-        if get(job, record_type, number).get("state") in (DONE, STOPPED):
+        chunk = get(job, record_type, number)
+        if chunk.get("state") in (DONE, STOPPED):
             return False
+        if parts is not None and len(chunk.get("parts", ())) != parts:
+            raise Retryable("another worker added to the ledger", code="raced") from None
         raise Stopping from None
     return True
 

@@ -65,7 +65,8 @@ class Standing:
     records: by id, their own, linked and claimed ones; with content only where something is to change.
     links: external id -> record id. claims: unique key -> record id.
     parents: (type, external id) -> record id, for references that lead to a record.
-    in_run: whether a row with this external id is part of the run (asked rarely; reading the index costs a call).
+    in_run: whether a row with this external id, or one linked to "record:<id>", is part of the run (asked rarely;
+    reading the index costs a call).
     """
 
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -100,6 +101,7 @@ class _Chunk:
     rows: dict[str, Row]
     work: dict[str, _Work] = field(default_factory=dict)
     taken: dict[UniqueKey, str] = field(default_factory=dict)
+    linked: dict[str, str] = field(default_factory=dict)
 
 
 def decide(rows: list[Row], standing: Standing, scope: Scope) -> list[Line]:
@@ -140,7 +142,7 @@ def _settle(chunk: _Chunk, line: Line, row: Row, refs: dict[str, Any]) -> None:
         _fail(line, matched[0], record_id)
         return
     if chunk.standing.links.get(row["ext"]) != record_id:
-        line["link"] = record_id
+        line["link"] = chunk.linked[row["ext"]] = record_id
     line["duplicate_of"] = record_id
     _apply(chunk, line, row, refs, record_id, action)
 
@@ -148,22 +150,26 @@ def _settle(chunk: _Chunk, line: Line, row: Row, refs: dict[str, Any]) -> None:
 def _own(chunk: _Chunk, row: Row) -> str | None:
     """The record that is this source row's: derived or linked, in the store or made earlier in the chunk."""
     derived = chunk.scope.derive(row["ext"])
-    linked = chunk.standing.links.get(row["ext"])
+    linked = chunk.linked.get(row["ext"]) or chunk.standing.links.get(row["ext"])
     return next((own for own in (derived, linked) if own and (own in chunk.work or chunk.standing.live(own))), None)
 
 
 def _given_up(chunk: _Chunk, row: Row, key: UniqueKey, record_id: str) -> bool:
-    """Whether the key's holder is another row of this same source that no longer has the key in this run.
+    """Whether the key's holder belongs to another row of this run, its own or a linked one, that no longer has the key.
 
     Then the two are not the same person: the key is about to move. This row fails until the holder's own change is
     in the store; merging the two now would overwrite one with the other.
     """
     origin = chunk.standing.records.get(record_id, {}).get("origin", {})
     here = {"source": chunk.scope.source_id, "table": chunk.scope.origins.get(chunk.scope.record_type)}
-    if not here.items() <= origin.items() or origin["ext"] == row["ext"]:
+    owners = [ext for ext, held in chunk.standing.links.items() if held == record_id]
+    owners += [origin["ext"]] if here.items() <= origin.items() else []
+    if row["ext"] in owners:
         return False
-    holder = chunk.rows.get(origin["ext"])
-    return key not in _keys(holder) if holder else chunk.standing.in_run(origin["ext"])
+    near = [chunk.rows[ext] for ext in owners if ext in chunk.rows]
+    if any(key in _keys(owner) for owner in near):
+        return False
+    return bool(near) or any(map(chunk.standing.in_run, [*owners, f"record:{record_id}"]))
 
 
 def _apply(chunk: _Chunk, line: Line, row: Row, refs: dict[str, Any], record_id: str, action: str) -> None:

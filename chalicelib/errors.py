@@ -3,7 +3,6 @@
     WharfError
     ├── Retryable            the state machine tries the step again
     ├── Fatal                the job stops and says why
-    ├── RecordError          one row is rejected, the chunk goes on
     └── RequestError         the caller gets a 4xx (raised below the routes, mapped once in requests.py)
         ├── BadRequest 400   ├── Unauthorized 401  ├── Forbidden 403   ├── NotFound 404
         ├── Conflict 409     ├── TooLarge 413      ├── Invalid 422
@@ -38,16 +37,6 @@ class Fatal(WharfError):
     """No repetition helps: the job ends as failed with this message."""
 
     code = "fatal"
-
-
-class RecordError(WharfError):
-    """One row cannot be imported. `field` is the target field at fault, or None for the whole row."""
-
-    code = "invalid_record"
-
-    def __init__(self, message: str, *, field: str | None = None, code: str | None = None) -> None:
-        super().__init__(message, code=code)
-        self.field = field
 
 
 class RequestError(WharfError):

@@ -9,7 +9,7 @@ order, is on the chunk item. A line:
     ext          the row's external id in its source
     action       created | updated | skipped | failed | unprocessed
     reason       why, as a word: changed, unchanged, exists, duplicate, not_found, invalid, duplicate_key, conflict,
-                 stopped; none on created rows
+                 record_refused, stopped; none on created rows
     message      why, for people; only on failed rows
     id           the record
     match        how a record of another row was recognised: {field, confidence, why}

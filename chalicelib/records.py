@@ -155,8 +155,8 @@ def offload(org: str, data: dict[str, Any]) -> dict[str, Any]:
 
     A moved text is stored under the SHA-256 of its bytes, so a repeat writes the same object.
     """
-    if sum(len(value) for value in data.values() if isinstance(value, str)) * 4 < ITEM_BYTES:
-        return data  # four bytes a character at most, and only texts are large
+    if sum(most_bytes(value) for value in data.values()) < ITEM_BYTES:
+        return data
     sizes = {name: len(to_json(value)) for name, value in data.items()}
     total = sum(sizes.values())
     data = dict(data)
@@ -165,11 +165,22 @@ def offload(org: str, data: dict[str, Any]) -> dict[str, Any]:
             break
         body = to_json(data[name])
         digest = hashlib.sha256(body).hexdigest()
-        text = data[name] if isinstance(data[name], str) else ""
         key = storage.put(f"{keys.values(org)}/{digest}", body)
-        data[name] = {"$s3": key, "sha256": digest, "bytes": sizes[name], "start": text[:KEPT_CHARACTERS]}
+        data[name] = {"$s3": key, "sha256": digest, "bytes": sizes[name], "start": _start(data[name])}
         total -= sizes[name]
     return data
+
+
+def most_bytes(value: Any) -> int:
+    """A bound of a value's size in an item, without making it where a text's length tells."""
+    if isinstance(value, str):
+        return 4 * len(value)  # four bytes a character at most
+    return 3 * len(to_json(value)) if isinstance(value, dict | list) else 40
+
+
+def _start(value: Any) -> str | None:
+    """What stays readable of a value that moved: the beginning of a text, nothing of a list."""
+    return value[:KEPT_CHARACTERS] if isinstance(value, str) else None
 
 
 def _is_pointer(value: Any) -> bool:

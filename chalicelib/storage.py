@@ -94,7 +94,12 @@ def put(key: str, body: bytes, **options: Any) -> str:
 
 def get(key: str) -> bytes:
     """The bytes at a key. Raises Fatal when there are none (chunks are kept for 90 days)."""
-    body: bytes = _call("get_object", Key=key)["Body"].read()
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        body: bytes = _call("get_object", Key=key)["Body"].read()
+    except BotoCoreError as error:
+        raise Retryable(f"S3 broke off: {type(error).__name__}", code="unavailable") from error
     return body
 
 
@@ -105,7 +110,7 @@ def _call(operation: str, **request: Any) -> dict[str, Any]:
         answer: dict[str, Any] = getattr(client("s3"), operation)(Bucket=settings.get().bucket, **request)
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if code == "NoSuchKey":
+        if code in ("NoSuchKey", "AccessDenied"):  # who may not list a bucket is not told what is missing
             raise Fatal("a stored object has expired or is missing", code="object_missing") from error
         if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500 or code in ("SlowDown", "RequestTimeout"):
             raise Retryable(f"S3 answered {code}", code="unavailable") from error

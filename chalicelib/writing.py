@@ -1,14 +1,14 @@
 """Conditional writes to the record store, in as few calls as the service allows.
 
-In: ledger lines that write. Out: the lines whose record was not as the ledger expected. A write that had happened
-before counts as done: the record bears its mark. Nothing here decides; `load` does.
+In: ledger lines that write. Out: the lines whose record was not as expected, and those no record can hold. A write
+that had happened before counts as done: the record bears its mark. Nothing here decides; `load` does.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -145,20 +145,35 @@ def _portions(writes: list[Write], rows: int, room: int, weigh: Any) -> Iterator
 
 
 def _bytes(write: Write) -> int:
-    texts = write.item["data"].values() if write.item else ()
-    return 500 + sum(4 * len(text) for text in texts if isinstance(text, str))
+    return 500 + sum(map(records.most_bytes, write.item["data"].values())) if write.item else 500
 
 
-def apply(portion: list[Write]) -> list[Line]:
-    """Write one portion. Returns the lines whose record was not as expected; everything else has been written."""
-    doubtful = _execute(portion) if portion[0].plain else _transact(portion)
-    if not doubtful:
-        return []
-    found = records.find([write.key for write in doubtful], consistent=True)
-    return [write.line for write in doubtful if found.get(write.key, {}).get("by") != write.mark]
+@dataclass
+class Outcome:
+    """What did not get written. refused: the record was not as expected. unfit: the service can never hold it."""
+
+    refused: list[Line] = field(default_factory=list)
+    unfit: list[Line] = field(default_factory=list)
 
 
-def _execute(portion: list[Write]) -> list[Write]:
+def apply(portion: list[Write], outcome: Outcome) -> None:
+    """Write one portion; what could not be written is added to the outcome, everything else stands in the store."""
+    write = _execute if portion[0].plain else _transact
+    try:
+        doubtful = write(portion, outcome)
+    except dynamo.Unacceptable:
+        if len(portion) == 1:
+            outcome.unfit.append(portion[0].line)
+            return
+        for single in portion:  # one of them spoils the call for all
+            apply([single], outcome)
+        return
+    if doubtful:
+        found = records.find([one.key for one in doubtful], consistent=True)
+        outcome.refused += [one.line for one in doubtful if found.get(one.key, {}).get("by") != one.mark]
+
+
+def _execute(portion: list[Write], outcome: Outcome) -> list[Write]:
     """25 conditional statements in one call; each is answered on its own. Returns those that were refused."""
     refused: list[Write] = []
     waiting = portion
@@ -169,6 +184,8 @@ def _execute(portion: list[Write]) -> list[Write]:
             code = response.get("Error", {}).get("Code")
             if code in ("ConditionalCheckFailed", "DuplicateItem"):
                 refused.append(write)
+            elif code == "ValidationError":
+                outcome.unfit.append(write.line)
             elif code in _TRANSIENT:
                 again.append(write)
             elif code:
@@ -204,26 +221,25 @@ def _update(names: tuple[str, ...], drops: tuple[str, ...]) -> str:
     return f'UPDATE "{table}" {changes} WHERE "pk" = ? AND "sk" = ? AND "ver" = ? AND "by" = ?'
 
 
-def _transact(portion: list[Write]) -> list[Write]:
-    """Records with their claims, all in one transaction. Refused ones are split out and the others tried again."""
+def _transact(portion: list[Write], outcome: Outcome) -> list[Write]:
+    """Records with their claims, all in one transaction. Those that spoil it are split out, the others tried again."""
     refused: list[Write] = []
     waiting = portion
     while waiting:
-        operations: list[tuple[Operation, Write]] = [
-            (operation, write) for write in waiting for operation in _operations(write)
-        ]
+        operations = [(operation, write) for write in waiting for operation in _operations(write)]
         try:
             dynamo.transact([operation for operation, _ in operations])
         except Refused as answer:
-            failed = {
-                id(write)
+            why = {
+                id(write): reason
                 for (_, write), reason in zip(operations, answer.reasons, strict=True)
-                if reason == "ConditionalCheckFailed"
+                if reason in ("ConditionalCheckFailed", "ValidationError")
             }
-            if not failed:
+            if not why:
                 raise Fatal(f"DynamoDB refused a transaction: {set(answer.reasons)}", code="record_refused") from None
-            refused += [write for write in waiting if id(write) in failed]
-            waiting = [write for write in waiting if id(write) not in failed]
+            refused += [write for write in waiting if why.get(id(write)) == "ConditionalCheckFailed"]
+            outcome.unfit += [write.line for write in waiting if why.get(id(write)) == "ValidationError"]
+            waiting = [write for write in waiting if id(write) not in why]
         else:
             break
     return refused

@@ -184,3 +184,24 @@ def test_key_of_a_field_the_query_does_not_fill_stays_claimed():
     [line] = decide([row(0, "7", name="N")], standing(held), scope)
     assert line["write"]["keys"] == [("email", "a@x")]
     assert (line["write"]["claim"], line["write"]["free"]) == ([], [])
+
+
+def test_a_row_that_comes_twice_and_matches_by_key_is_linked_once():
+    """Two identical link writes in one transaction are refused by DynamoDB."""
+    held = stored("crm-1", "a@x", source="another")
+    lines = decide([row(0, "7", "a@x"), row(1, "7", "a@x", name="N")], standing(held), SCOPE)
+    assert [line.get("link") for line in lines] == [held["sk"], None]
+    assert (lines[1]["action"], lines[1]["with"]) == ("updated", 0)
+
+
+def test_a_linked_rows_key_that_moves_away_is_not_taken_for_a_match():
+    """The holder's record is another source's; the row linked to it, elsewhere in this run, gives the key up."""
+    held = stored("crm-1", "a@x", source="another")
+    here = standing(held, links={"9": held["sk"]})
+    [line] = decide([row(0, "5", "a@x")], here, SCOPE)
+    assert line["action"] == "updated"
+    here.in_run = lambda name: name in ("9", f"record:{held['sk']}")
+    [line] = decide([row(0, "5", "a@x")], here, SCOPE)
+    assert line["reason"] == "duplicate_key"
+    both = decide([row(0, "5", "a@x"), row(1, "9", "a@x")], here, SCOPE)
+    assert [line["action"] for line in both] == ["updated", "updated"]

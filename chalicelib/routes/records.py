@@ -14,7 +14,7 @@ from chalicelib.requests import Query, Routes, UuidText, invalid
 
 routes = Routes(__name__)
 
-_Key = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+_ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class RecordsQuery(Query):
@@ -26,7 +26,7 @@ class RecordsQuery(Query):
 
     model_config = ConfigDict(extra="allow")
 
-    external_id: _Key | None = None
+    external_id: _ExternalId | None = None
     parent: UuidText | None = None
     per_page: Annotated[int, AfterValidator(between(1, 100))] = 25
     cursor: Annotated[str, StringConstraints(max_length=100)] | None = None

@@ -53,9 +53,16 @@ def accepted(job: Job, record_type: str, chunk: Chunk, wanted: set[int] | None =
 
 def _gathered(job: Job, record_type: str, places: list[list[int]]) -> list[Row]:
     """The rows of an extra chunk, numbered anew; `src` says where each was read."""
-    listed = {number: chunks.get(job, record_type, number) for number in {number for number, _ in places}}
+    wanted: dict[int, set[int]] = {}
+    for number, row in places:
+        wanted.setdefault(number, set()).add(row)
     read = {
-        number: {row["row"]: row for row in storage.get_rows(chunk["accepted"])} for number, chunk in listed.items()
+        number: {
+            row["row"]: row
+            for row in storage.get_rows(chunks.get(job, record_type, number)["accepted"])
+            if row["row"] in rows
+        }
+        for number, rows in wanted.items()
     }
     return [read[number][row] | {"row": index, "src": [number, row]} for index, (number, row) in enumerate(places)]
 
@@ -132,6 +139,8 @@ def _parents(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> di
         for record_type, external_id in named
     }
     found = records.find_live(wanted.values(), consistent=consistent)
+    if not consistent:  # an orphan is only said to be one after a consistent look
+        found |= records.find_live([key for key in wanted.values() if key not in found], consistent=True)
     leads = {target: key[1] for target, key in wanted.items() if key in found}
     missing = {
         keys.link(scope.org, record_type, scope.source_id, scope.origins[record_type], external_id): (

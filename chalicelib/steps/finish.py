@@ -43,7 +43,10 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:
         state = _settle(job, type_plan, now=now, remaining=remaining)
         if state != "done":
             return {"state": state}
-    _end(jobs.get(event["org"], event["job"]), now())
+    job = jobs.get(event["org"], event["job"])
+    if job["status"] == "running" and progress.total(job, "unprocessed"):
+        job = jobs.move(job, "failing")  # nobody stopped it, and yet rows are left: never call that completed
+    _end(job, now())
     return {"state": "done"}
 
 
@@ -52,7 +55,7 @@ def _settle(job: Job, type_plan: plans.TypePlan, *, now: Clock, remaining: Clock
     listed = chunks.listing(job, type_plan["type"])
     if any(chunks.leased(chunk, now()) for chunk in listed.values() if not _closed(chunk)):
         return "waiting"
-    settled = dynamo.get("state", keys.job_type(job["org"], job["id"], type_plan["type"])) is not None
+    settled = "manifest" in (dynamo.get("state", keys.job_type(job["org"], job["id"], type_plan["type"])) or {})
     planned = {item["chunk"]: item["rows"] for item in storage.get_json(type_plan["manifest"])}
     for number in sorted(planned.keys() | listed.keys()):
         chunk = listed.get(number, {})
@@ -96,7 +99,7 @@ def _end(job: Job, now: float) -> None:
     """The final state, with the reasons and what the job came to."""
     reasons: dict[str, dict[str, int]] = {}
     failing = job["status"] == "failing"
-    errors: list[dict[str, Any]] = [job["note"]] if failing and "note" in job else []
+    errors: list[dict[str, Any]] = [job["note"]] if failing and job.get("note") else []
     for record_type in job["types"]:
         for number, chunk in sorted(chunks.listing(job, record_type).items()):
             for reason, rows in chunk.get("reasons", {}).items():

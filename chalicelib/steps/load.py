@@ -17,6 +17,7 @@ from typing import Any
 
 from chalicelib import chunks, keys, ledger, plans, progress, records, writing
 from chalicelib.decisions import Line
+from chalicelib.errors import Retryable
 from chalicelib.jobs import Job
 from chalicelib.steps import RESERVE_SECONDS, Clock, Event, step
 from chalicelib.steps.decide import accepted, close, settle
@@ -66,25 +67,31 @@ class Applier:
         lines = ledger.read(self.parts)
         pending = list(ledger.writes(lines))
         for attempt in range(ATTEMPTS + 1):
-            refused = self._apply(pending)
-            if refused is None:
+            outcome = self._apply(pending)
+            if outcome is None:
                 return None
-            if not refused:
-                break
-            pending = self._decide_anew(lines, refused, last=attempt == ATTEMPTS)
+            pending = []
+            if outcome.unfit:
+                self._amend([_failed(line, UNFIT) for line in _with_folded(lines, outcome.unfit)])
+            if outcome.refused:
+                rows = _with_folded(lines, outcome.refused)
+                pending = self._decide_anew(rows, last=attempt == ATTEMPTS)
             lines = ledger.read(self.parts)
+            if not pending:
+                break
+        if pending:
+            raise Retryable("another worker is deciding the same rows anew", code="raced")
         return lines
 
-    def _apply(self, pending: list[Line]) -> list[Line] | None:
-        """Write what is pending; the lines whose record was not as expected, or None when time ran out."""
-        refused: list[Line] = []
-        for batch in writing.batches(
-            [self._write(line) for line in pending], self.job["options"].get("batch_size", BATCH_ROWS)
-        ):
+    def _apply(self, pending: list[Line]) -> writing.Outcome | None:
+        """Write what is pending; what could not be, or None when time ran out."""
+        outcome = writing.Outcome()
+        writes = [self._write(line) for line in pending]
+        for batch in writing.batches(writes, self.job["options"].get("batch_size", BATCH_ROWS)):
             if not self._go_on():
                 return None
-            refused += writing.apply(batch)
-        return refused
+            writing.apply(batch, outcome)
+        return outcome
 
     def _write(self, line: Line) -> writing.Write:
         mark = ledger.mark(self.job, self.type, self.number, line["row"])
@@ -98,26 +105,39 @@ class Applier:
                 raise chunks.Stopping
         return self.remaining() > RESERVE_SECONDS
 
-    def _decide_anew(self, lines: list[Line], refused: list[Line], *, last: bool) -> list[Line]:
-        """A further part for the refused rows and those folded into them; the writes it leads to."""
-        rows = {line["row"] for line in refused}
-        rows |= {line["row"] for line in lines if line.get("with") in rows}
+    def _decide_anew(self, lines: list[Line], *, last: bool) -> list[Line]:
+        """A further part for rows that were refused; the writes it leads to."""
+        rows = {line["row"] for line in lines}
         if last:
-            anew = [_conflict(line) for line in lines if line["row"] in rows]
+            anew = [_failed(line, CONFLICT) for line in lines]
         else:
             chunk = chunks.get(self.job, self.type, self.number)
-            again = accepted(self.job, self.type, chunk, rows)
-            anew = settle(self.job, self.type, again, consistent=True)
-        key = ledger.write(self.job, self.type, self.number, anew)
+            anew = settle(self.job, self.type, accepted(self.job, self.type, chunk, rows), consistent=True)
+        self._amend(anew)
+        return [line for line in ledger.writes(ledger.read(self.parts)) if line["row"] in rows]
+
+    def _amend(self, lines: list[Line]) -> None:
+        """Add a part to the ledger; where another worker has been faster, its part stands."""
+        key = ledger.write(self.job, self.type, self.number, lines)
         self.parts = chunks.add_part(self.job, self.type, self.number, self.parts, key)
-        standing = ledger.read(self.parts)
-        return [line for line in ledger.writes(standing) if line["row"] in rows]
 
 
-def _conflict(line: Line) -> Line:
+def _with_folded(lines: list[Line], carriers: list[Line]) -> list[Line]:
+    """The lines, and those whose rows they carry."""
+    rows = {line["row"] for line in carriers}
+    return [line for line in lines if line["row"] in rows or line.get("with") in rows]
+
+
+CONFLICT = {
+    "reason": "conflict",
+    "message": "The record was changed by somebody else again and again while it was being imported.",
+}
+UNFIT = {"reason": "record_refused", "message": "The record is too large or too deeply nested to be stored."}
+
+
+def _failed(line: Line, why: dict[str, str]) -> Line:
     kept = {word: line[word] for word in ("row", "src", "ext", "id", "warnings") if word in line}
-    message = "The record was changed by somebody else again and again while it was being imported."
-    return kept | {"action": "failed", "reason": "conflict", "message": message}
+    return kept | {"action": "failed", **why}
 
 
 def outcomes(job: Job, record_type: str, number: int, lines: list[Line]) -> list[Line]:
@@ -132,20 +152,20 @@ def outcomes(job: Job, record_type: str, number: int, lines: list[Line]) -> list
         if "write" in line
     ]
     links = {
-        keys.link(scope.org, record_type, scope.source_id, scope.origins[record_type], line["ext"]): line["row"]
+        keys.link(scope.org, record_type, scope.source_id, scope.origins[record_type], line["ext"]): line
         for line in lines
         if "link" in line and "write" not in line
     }
     found = records.find([*(write.key for write in writes), *links], consistent=True)
     applied = {write.line["row"] for write in writes if found.get(write.key, {}).get("by") == write.mark}
-    applied |= {row for key, row in links.items() if key in found}
-    return [line if _happened(line, applied) else _unprocessed(line) for line in lines]
+    linked = {line["row"] for key, line in links.items() if found.get(key, {}).get("id") == line["link"]}
+    return [line if _happened(line, applied, linked) else _unprocessed(line) for line in lines]
 
 
-def _happened(line: Line, applied: set[int]) -> bool:
-    if "write" in line or "link" in line:
+def _happened(line: Line, applied: set[int], linked: set[int]) -> bool:
+    if "write" in line:
         return line["row"] in applied
-    return "with" not in line or line["with"] in applied
+    return ("link" not in line or line["row"] in linked) and ("with" not in line or line["with"] in applied)
 
 
 def _unprocessed(line: Line) -> Line:

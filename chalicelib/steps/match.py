@@ -42,7 +42,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
         if job.get("waiting_for"):
             jobs.describe(job, {"waiting_for": None, "waiting_since": None})
     settled = dynamo.get("state", keys.job_type(org, job["id"], record_type))
-    if settled is None:
+    if settled is None or "manifest" not in settled:
         settled = _settle(job, record_type)
     if not chunks.is_running(job):
         return STOPPED
@@ -61,19 +61,29 @@ def _settle(job: Job, record_type: str) -> dict[str, Any]:
     listed = chunks.listing(job, record_type)
     read = {number: chunk for number, chunk in listed.items() if "accepted" in chunk}
     keyed = {number: storage.get_rows(chunk["keys"]) for number, chunk in read.items() if chunk["keys"]}
-    groups = group(keyed, _links(job, record_type), plans.scope(job, record_type).derive) if keyed else []
-    extra = pack(groups, max(read, default=-1) + 1)
-    _move(job, record_type, extra)
+    links = _links(job, record_type) if keyed else {}
+    groups = group(keyed, links, plans.scope(job, record_type).derive) if keyed else []
     prefix = keys.type_objects(job["org"], job["id"], record_type)
+    extra = _freeze(job, record_type, pack(groups, max(read, default=-1) + 1))
+    _move(job, record_type, extra)
     manifest = storage.put_json(
         f"{prefix}/decide",
         "json",
         [{"chunk": number} for number in (*(number for number, chunk in read.items() if chunk["rows"]), *extra)],
     )
-    index = storage.put_bytes(f"{prefix}/index", "hashes", run_index(keyed)) if keyed else None
+    index = storage.put_bytes(f"{prefix}/index", "hashes", run_index(keyed, links)) if keyed else None
     values = {"manifest": manifest, "index": index}
     expression = ", ".join(f"#{word} = if_not_exists(#{word}, :{word})" for word in values)
     return dynamo.update("state", keys.job_type(job["org"], job["id"], record_type), f"SET {expression}", values)
+
+
+def _freeze(job: Job, record_type: str, extra: dict[int, list[Place]]) -> dict[int, list[Place]]:
+    """The grouping that stands: the first one made. A repeat may see other links; half of each would lose rows."""
+    prefix = keys.type_objects(job["org"], job["id"], record_type)
+    key = storage.put_json(f"{prefix}/groups", "json", list(extra.items()))
+    expression = "SET #groups = if_not_exists(#groups, :groups)"
+    stands = dynamo.update("state", keys.job_type(job["org"], job["id"], record_type), expression, {"groups": key})
+    return {number: [(c, r) for c, r in members] for number, members in storage.get_json(stands["groups"])}
 
 
 def _links(job: Job, record_type: str) -> dict[str, str]:
@@ -84,7 +94,8 @@ def _links(job: Job, record_type: str) -> dict[str, str]:
         keys.link_partition(job["org"], record_type, plan["source_id"], origin, shard)
         for shard in range(keys.LINK_SHARDS)
     )
-    return {link["sk"]: link["id"] for partition in partitions for link in dynamo.query("records", partition)}
+    found = (link for partition in partitions for link in dynamo.query("records", partition, consistent=True))
+    return {link["sk"]: link["id"] for link in found}
 
 
 def group(keyed: dict[int, list[list[Any]]], links: dict[str, str], derive: Callable[[str], str]) -> list[list[Place]]:
@@ -152,15 +163,20 @@ def _move(job: Job, record_type: str, extra: dict[int, list[Place]]) -> None:
         chunks.record(job, record_type, number, "moved", values, counted={})
 
 
-def run_index(keyed: dict[int, list[list[Any]]]) -> bytes:
-    """The run's external ids as sorted 64-bit hashes: 8 bytes a row."""
-    return array("Q", sorted(_short(row[1]) for rows in keyed.values() for row in rows)).tobytes()
+def _owned(external_id: str, links: dict[str, str]) -> Iterable[str]:
+    """What a row answers for: itself, and the record it is linked to."""
+    return (external_id, f"record:{links[external_id]}") if external_id in links else (external_id,)
+
+
+def run_index(keyed: dict[int, list[list[Any]]], links: dict[str, str]) -> bytes:
+    """The run's external ids, and the records its rows are linked to, as sorted 64-bit hashes: 8 bytes each."""
+    names = (name for rows in keyed.values() for row in rows for name in _owned(row[1], links))
+    return array("Q", sorted(map(_short, names))).tobytes()
 
 
 def in_index(index: bytes, external_id: str) -> bool:
-    """Whether a row with this external id is part of the run."""
-    hashes = array("Q")
-    hashes.frombytes(index)
+    """Whether a row with this external id, or one linked to "record:<id>", is part of the run."""
+    hashes = memoryview(index).cast("Q")
     wanted = _short(external_id)
     at = bisect_left(hashes, wanted)
     return at < len(hashes) and hashes[at] == wanted

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import dynamo, jobs, keys, network, plans, profiles, settings, storage
+from chalicelib import dynamo, jobs, keys, network, plans, profiles, settings, storage, targets
 from chalicelib.dynamo import Refused
 from chalicelib.errors import Fatal, NotFound
 from chalicelib.jobs import Job
@@ -61,7 +61,8 @@ def _make(job: Job) -> Plan:
         queries = profiles.queries(profile, postgres.describe(connection))
         wanted = job["options"].get("selected_types") or list(queries)
         limit = job["options"].get("import_filters", {}).get("limit")
-        chosen = {name: query for name, query in queries.items() if name in wanted}
+        # In the order of all types, so that two jobs can never wait for each other's types.
+        chosen = {name: queries[name] for name in targets.names() if name in queries and name in wanted}
         types = [_cut(job, name, query, connection, limit) for name, query in chosen.items()]
     return {
         "profile": {
@@ -124,6 +125,7 @@ def _freeze(job: Job, plan: Plan) -> Job:
         "types": [type_plan["type"] for type_plan in plan["types"]],
         "origins": plan["origins"],
         "source_id": plan["source_id"],
+        "note": None,
         **planned,
     }
     return jobs.set_once(job, "plan", values)

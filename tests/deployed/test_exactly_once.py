@@ -5,13 +5,28 @@ from __future__ import annotations
 import os
 import random
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from chalicelib import dynamo, keys, records
+from chalicelib import chunks as chunk_items
+from chalicelib import dynamo, keys, records, storage
 from chalicelib.steps import decide, finish, load, match
-from tests.deployed.exactly_once import SOURCE, Kill, Row, World, audit, drive, insist, killed_at, stored, twice_at_once
+from tests.deployed.exactly_once import (
+    SOURCE,
+    Kill,
+    Row,
+    World,
+    audit,
+    call,
+    drive,
+    insist,
+    killed_at,
+    lines,
+    stored,
+    twice_at_once,
+)
 
 KEYED = [
     [Row("1", "a@x"), Row("2", "b@x"), Row("3"), Row("4", "b@x", "later"), Row("5", "e@x")],
@@ -98,6 +113,51 @@ def test_the_same_source_again_writes_nothing(record_type: str, chunks: list[lis
     assert stored(world.org) == before
     assert calls["BatchExecuteStatement"] == 0
     assert audit(again, rows_of(again), counted={"skipped": len(rows_of(again))}) == []
+
+
+def test_rows_that_no_record_can_hold_fail_alone() -> None:
+    """A list of 500 KB goes to S3; nesting deeper than DynamoDB takes fails its row and no other."""
+    record_type = "customer_users"
+    world = World(record_type, [[Row("1", "a@x"), Row("2", "b@x"), Row("3")]]).prepare()
+    chunk = chunk_items.get(world.job, record_type, 0)
+    rows = storage.get_rows(chunk["accepted"])
+    rows[0]["data"]["emails"] = ["x" * 1000] * 500
+    deep: Any = "bottom"
+    for _ in range(40):
+        deep = {"d": deep}
+    rows[1]["data"]["custom_fields"] = deep
+    stored_again = storage.put_rows(f"test/{world.org}", "accepted", rows).key
+    key = keys.chunk(world.org, world.job_id, record_type, 0)
+    dynamo.update("state", key, "SET #accepted = :accepted", {"accepted": stored_again})
+    drive(world)
+    by_row = {line["row"]: line for line in lines(world)}
+    assert [by_row[row]["action"] for row in range(3)] == ["created", "failed", "created"]
+    assert by_row[1]["reason"] == "record_refused"
+    found, claims, _ = stored(world.org)
+    assert {record["ext"] for record in found} == {"1", "3"}
+    assert len(claims) == 1
+    whole = records.show(next(record for record in found if record["ext"] == "1"), whole=True)
+    assert len(whole["emails"]) == 500
+    assert world.job["status"] == "completed_with_errors"
+
+
+def test_match_repeated_with_other_links_keeps_every_row() -> None:
+    """It dies while it moves rows; meanwhile a link appears that would group them otherwise."""
+    rows = [[Row("1", "a@x"), Row("2", "b@x")], [Row("3", "a@x"), Row("4", "d@x")]]
+    with killed_at(None, within=(match.run,)) as calls:
+        world = World("customer_users", rows).prepare()
+        drive(world)
+    for index in range(calls.total()):
+        world = World("customer_users", rows).prepare()
+        event = {"org": world.org, "job": world.job_id, "type": "customer_users"}
+        with killed_at(index, "after", (match.run,)), suppress(Kill):
+            call(match.run, event)
+        link = keys.link(world.org, "customer_users", SOURCE, "customers", "4")
+        dynamo.put("records", link, {"id": world.derive("2")})
+        drive(world)
+        assert len(lines(world)) == 4, f"killed after call {index}"
+        counted = [world.job.get(f"customer_users_{word}", 0) for word in ("created", "updated", "failed")]
+        assert sum(counted) == 4, f"killed after call {index}"
 
 
 def test_a_child_that_moves_to_another_parent_stays_one_record() -> None:

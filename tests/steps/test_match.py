@@ -55,8 +55,8 @@ def test_groups_are_never_split_and_chunks_are_numbered_on(monkeypatch):
 
 
 def test_the_runs_index_knows_its_rows_and_no_others():
-    index = run_index({0: rows((0, "1"), (1, "2")), 1: rows((0, "ü"))})
-    assert len(index) == 24
-    assert all(in_index(index, ext) for ext in ("1", "2", "ü"))
+    index = run_index({0: rows((0, "1"), (1, "2")), 1: rows((0, "ü"))}, {"2": "r"})
+    assert len(index) == 32
+    assert all(in_index(index, name) for name in ("1", "2", "ü", "record:r"))
     assert not in_index(index, "3")
     assert not in_index(b"", "1")
