@@ -21,9 +21,10 @@ SELECT current_setting('server_version'), current_database(),
 
 TABLES = f"""
 SELECT c.oid::int8, n.nspname, c.relname,
-  CASE WHEN c.reltuples >= 0 OR c.relkind NOT IN ('r', 'm') THEN c.reltuples::int8
+  CASE WHEN c.reltuples >= 0 OR c.relkind NOT IN ('r', 'm') THEN greatest(c.reltuples, 0)::int8
     WHEN has_table_privilege(c.oid, 'SELECT') AND pg_relation_size(c.oid) < {COUNTED_BYTES} THEN -1
-    ELSE pg_relation_size(c.oid) / 100 END
+    ELSE coalesce(pg_relation_size(c.oid), 0) / 100 END,
+  pg_table_is_visible(c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f') AND NOT c.relispartition AND {_OWN}
 ORDER BY n.nspname <> 'public', n.nspname, c.relname"""  # noqa: S608

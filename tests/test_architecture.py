@@ -47,11 +47,12 @@ FLOORS = {
             "targets",
             "templates",
             "transformations",
+            "values",
         ],
         3,
     ),
     **dict.fromkeys(
-        ["audit", "clients", "dynamo", "encryption", "events", "keys", "network", "settings", "storage"], 4
+        ["audit", "clients", "dynamo", "encryption", "events", "keys", "network", "settings", "storage", "watch"], 4
     ),
     "errors": 5,
 }

@@ -11,20 +11,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import socket
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg.adapt import AdaptersMap, Loader
-from psycopg.types.string import TextLoader
+from psycopg.pq import TransactionStatus
 
-from chalicelib import catalogue, sql
+from chalicelib import catalogue, sql, values, watch
 from chalicelib.errors import Fatal, Retryable, SourceUnreachable, WharfError
 from chalicelib.network import Address
 from chalicelib.sql import Query
@@ -59,6 +56,15 @@ CHUNK_BYTES = 8_000_000
 MAX_CATALOGUE_ROWS = 200_000
 """Most rows of a catalogue or plan query: 200,000 chunks are 200 million rows. A hostile server's answer ends here."""
 
+MAX_CATALOGUE_BYTES = 64_000_000
+"""Most bytes of one: 200,000 columns take 20 MB."""
+
+MAX_RANGE_BYTES = 400_000_000
+"""Most bytes of a range of rows: fifty times what a chunk's wide columns may have."""
+
+MAX_NAME = 255
+"""Most characters shown of what a server says of itself; PostgreSQL's own names have 63."""
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -76,6 +82,10 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     """An open connection and how long one of its statements may take."""
 
     timeout_seconds: float = 60
+
+    def __exit__(self, *_: object) -> None:
+        """Close at once: nothing was written, and a COMMIT would wait for whatever the server does next."""
+        self.close()
 
 
 class Range(NamedTuple):
@@ -97,14 +107,13 @@ def connect(connection: Connection, address: Address, *, statement_timeout_secon
             user=connection.username,
             password=connection.password,
             sslmode=connection.ssl_mode,
-            # Whoever can pretend to be the server must not be handed the password in clear.
-            require_auth="" if connection.ssl_mode in ("require", "verify-ca", "verify-full") else "!password",
+            **_identity(connection.ssl_mode),
             gssencmode="disable",
             passfile=f"{os.devnull}/none",  # none of the environment
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name="wharf",
             client_encoding="utf8",
-            context=_Values(_adapters()),
+            context=values.plain(),
         )
     except psycopg.Error as error:
         raise _unreachable(error) from None
@@ -119,27 +128,49 @@ def connect(connection: Connection, address: Address, *, statement_timeout_secon
     return session
 
 
+def _identity(ssl_mode: str) -> dict[str, Any]:
+    """How sure to be of the server, and what it is told then.
+
+    The password goes out in clear only to a server whose certificate and name were verified; an empty `require_auth`
+    is no way to say "any method": libpq takes it for a list without entries and refuses every login. A certificate is
+    verified against Mozilla's authorities, since a Lambda has no `~/.postgresql/root.crt`.
+    """
+    asked: dict[str, Any] = {} if ssl_mode == "verify-full" else {"require_auth": "!password"}
+    if ssl_mode in ("verify-ca", "verify-full"):
+        import certifi
+
+        asked["sslrootcert"] = certifi.where()
+    return asked
+
+
 def check(connection: Connection, address: Address) -> dict[str, Any]:
     """{version, database, table_count, size} of a database that can be reached. Raises SourceUnreachable."""
     with connect(connection, address, statement_timeout_seconds=CHECK_TIMEOUT_SECONDS) as session:
         try:
-            row = _all(session, catalogue.CHECK, seconds=CHECK_TIMEOUT_SECONDS)[0]
+            with _understood():
+                ((version, name, tables, size),) = _all(session, catalogue.CHECK, seconds=CHECK_TIMEOUT_SECONDS)
+                found = {"version": _version(version), "database": _said(name)}
+                return found | {"table_count": int(tables), "size": _said(size)}
         except WharfError as error:
             raise SourceUnreachable("Connection failed: the server did not answer a query", error.message) from None
-    return {"version": _version(row[0]), "database": row[1], "table_count": row[2], "size": row[3]}
 
 
 def describe(session: Session) -> dict[str, Any]:
     """{tables, relationships, server_info}. Row counts come from statistics; only small tables without are counted.
 
-    A table outside the schema `public` also has `schema`.
+    A table that is not found by its bare name also has `schema`. Raises Retryable, Fatal.
     """
+    with _understood():
+        return _described(session)
+
+
+def _described(session: Session) -> dict[str, Any]:
     names: dict[int, tuple[str, str]] = {}
     tables: dict[int, dict[str, Any]] = {}
     uncounted: list[int] = []
-    for oid, schema, name, rows in _all(session, catalogue.TABLES):
+    for oid, schema, name, rows, visible in _all(session, catalogue.TABLES):
         names[oid] = (schema, name)
-        tables[oid] = {"name": name} | ({} if schema == "public" else {"schema": schema}) | {"row_count": max(rows, 0)}
+        tables[oid] = {"name": name} | ({} if visible else {"schema": schema}) | {"row_count": max(rows, 0)}
         tables[oid]["columns"] = []
         if rows == -1:
             uncounted.append(oid)
@@ -166,20 +197,21 @@ def fingerprint(session: Session) -> str:
     try:
         cluster = _all(session, catalogue.CLUSTER)[0][0]
     except (Fatal, IndexError):
-        session.rollback()
         cluster = f"{info.host}:{info.port}"
     return hashlib.sha256(f"{cluster}\0{info.dbname}".encode()).hexdigest()[:32]
 
 
 def plan(session: Session, query: Query, *, chunk_rows: int = 1000, limit: int | None = None) -> list[Range]:
     """The ranges that hold all rows of the query once, ascending, found in one scan. Raises Retryable, Fatal."""
-    text, values = sql.boundaries(query, chunk_rows, chunk_bytes=CHUNK_BYTES, limit=limit)
-    return [Range(int(low), int(high), int(rows)) for low, high, rows in _all(session, text, values)]
+    text, bound = sql.boundaries(query, chunk_rows, chunk_bytes=CHUNK_BYTES, limit=limit)
+    with _understood():
+        return [Range(int(low), int(high), int(rows)) for low, high, rows in _all(session, text, bound)]
 
 
 def count(session: Session, query: Query) -> int:
     """How many rows the query has. Raises Retryable, Fatal."""
-    return int(_all(session, *sql.total(query))[0][0])
+    with _understood():
+        return int(_all(session, *sql.total(query))[0][0])
 
 
 def read(
@@ -189,10 +221,10 @@ def read(
 
     Only one batch is held at a time: the server sends on as rows are taken (libpq's chunked mode).
     """
-    text, values = sql.select(query, low, high)
-    with _bounded(session), session.cursor() as cursor:
+    text, bound = sql.select(query, low, high)
+    with _bounded(session, max_bytes=MAX_RANGE_BYTES), session.cursor() as cursor:
         batch: list[tuple[Any, ...]] = []
-        for row in cursor.stream(text, values, size=batch_rows):
+        for row in cursor.stream(text, bound, size=batch_rows):
             batch.append(row)
             if len(batch) == batch_rows:
                 yield batch
@@ -201,43 +233,26 @@ def read(
             yield batch
 
 
-class _Values(NamedTuple):
-    """What psycopg calls an adapt context: how values become Python's."""
-
-    adapters: AdaptersMap
-    connection: None = None
-
-
-class _FloatLoader(Loader):
-    """Floats as floats; NaN and infinity, which JSON and DynamoDB cannot hold, as text."""
-
-    def load(self, data: Any) -> Any:
-        number = float(bytes(data))
-        return number if number - number == 0 else bytes(data).decode()
-
-
-class _LossyTextLoader(Loader):
-    """Text of a database without an encoding (SQL_ASCII): bytes that are no UTF-8 become U+FFFD."""
-
-    def load(self, data: Any) -> str:
-        return bytes(data).decode("utf-8", "replace")
-
-
-@cache
-def _adapters() -> AdaptersMap:
-    """psycopg's adapters with only integers and booleans parsed; every other type stays the text the server sent."""
-    found = AdaptersMap(psycopg.adapters)
-    for info in psycopg.postgres.types:
-        if info.name not in ("bool", "int2", "int4", "int8", "oid"):
-            found.register_loader(info.oid, _FloatLoader if info.name in ("float4", "float8") else TextLoader)
-    return found
-
-
 def _settle(session: Session) -> None:
-    """Make the session read-only and bounded. By set_config, since poolers refuse start-up options."""
-    session.read_only = True
+    """Make the session read-only, in UTC and bounded: as it is the first time, and for every transaction of it.
+
+    By set_config, since poolers refuse start-up options, and for the transaction only: behind a pooler the next
+    transaction may be someone else's. So no transaction begins but here.
+    """
+    session.read_only = True  # of every BEGIN
+    if session.info.parameter_status("server_encoding") == "SQL_ASCII":
+        values.read_without_encoding(session.adapters)
+    with _watched(session, CONNECT_TIMEOUT_SECONDS, MAX_CATALOGUE_BYTES):
+        _begin(session)
+
+
+def _begin(session: Session) -> None:
+    """A transaction that can be used, with our settings; one that failed, or whose reading was broken off, ends."""
+    if session.info.transaction_status == TransactionStatus.INERROR:
+        session.rollback()
+    if session.info.transaction_status != TransactionStatus.IDLE:
+        return
     settings = {
-        "default_transaction_read_only": "on",
         "TimeZone": "UTC",
         "DateStyle": "ISO, MDY",
         "bytea_output": "hex",
@@ -248,57 +263,66 @@ def _settle(session: Session) -> None:
     }
     if session.info.parameter_status("server_encoding") == "SQL_ASCII":
         settings["client_encoding"] = "SQL_ASCII"  # as UTF-8 the server would refuse to send what is none
-        for info in psycopg.postgres.types:
-            if info.name in _TEXTS:
-                session.adapters.register_loader(info.oid, _LossyTextLoader)
-        session.adapters.register_loader(0, _LossyTextLoader)
     if session.info.server_version >= 110000:
         settings["jit"] = "off"  # compiling costs more than a chunk's query
-    calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
-    _all(
-        session,
-        f"SELECT {calls}",
-        [part for pair in settings.items() for part in pair],
-        seconds=CONNECT_TIMEOUT_SECONDS,
-    )
-    session.commit()
+    calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
+    session.execute(f"SELECT {calls}".encode(), [part for pair in settings.items() for part in pair])
 
 
 def _all(
-    session: Session, text: str, values: Sequence[Any] = (), *, seconds: float | None = None
+    session: Session, text: str, bound: Sequence[Any] = (), *, seconds: float | None = None
 ) -> list[tuple[Any, ...]]:
     """All rows of a small result; a server that sends more than that is not listened to."""
-    with _bounded(session, seconds), session.cursor() as cursor:
-        found = list(islice(cursor.stream(text, list(values), size=1000), MAX_CATALOGUE_ROWS + 1))
+    with _bounded(session, seconds, max_bytes=MAX_CATALOGUE_BYTES), session.cursor() as cursor:
+        found = list(islice(cursor.stream(text, list(bound), size=1000), MAX_CATALOGUE_ROWS + 1))
     if len(found) > MAX_CATALOGUE_ROWS:
-        raise Fatal("the source has more tables, columns or chunks than can be handled", code="source_too_large")
+        raise _too_large()
     return found
 
 
+def _too_large() -> Fatal:
+    return Fatal("the source sends more than can be handled", code="source_too_large")
+
+
 @contextmanager
-def _bounded(session: Session, seconds: float | None = None) -> Iterator[None]:
-    """Run statements, cut the socket when the server lets them run longer than it was told to, translate errors."""
-    cut = threading.Event()
-    allowed = (session.timeout_seconds if seconds is None else seconds) + GRACE_SECONDS
-    timer = threading.Timer(allowed, _cut, (session, cut))
-    timer.daemon = True
-    timer.start()
-    try:
+def _bounded(session: Session, seconds: float | None = None, *, max_bytes: int) -> Iterator[None]:
+    """Statements in a transaction of ours, watched; errors are translated."""
+    with _watched(session, session.timeout_seconds if seconds is None else seconds, max_bytes):
+        _begin(session)
         yield
+
+
+@contextmanager
+def _watched(session: Session, seconds: float, max_bytes: int) -> Iterator[None]:
+    """Cut the connection when the server answers later than it was told to, or more; translate errors."""
+    try:
+        with watch.watched(partial(_number, session), seconds=seconds + GRACE_SECONDS, max_bytes=max_bytes) as seen:
+            yield
     except psycopg.Error as error:
-        if cut.is_set():
+        if seen.passed == "bytes":
+            raise _too_large() from None
+        if seen.passed == "seconds":
             raise Retryable("the source did not answer in time", code="source_timeout") from None
         raise _failed(error) from None
     except UnicodeError:
         raise Fatal("the source holds text that is not valid in its encoding", code="source_encoding") from None
-    finally:
-        timer.cancel()
 
 
-def _cut(session: Session, cut: threading.Event) -> None:
-    cut.set()
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(session.fileno())) as copy:
-        copy.shutdown(socket.SHUT_RDWR)
+def _number(session: Session) -> int:
+    """The socket's number. Raises OSError when there is none any more."""
+    try:
+        return session.fileno()
+    except psycopg.Error:
+        raise OSError("closed") from None
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """What no PostgreSQL answers (columns that are missing, words where numbers are due) is a failure of the source."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError):
+        raise Fatal("the server did not answer like PostgreSQL", code="source_protocol") from None
 
 
 def _counted(session: Session, tables: dict[int, tuple[str, str]]) -> list[tuple[Any, ...]]:
@@ -312,7 +336,12 @@ def _counted(session: Session, tables: dict[int, tuple[str, str]]) -> list[tuple
 
 def _version(setting: str) -> str:
     """`PostgreSQL 16.3` of `16.3 (Debian 16.3-1)`."""
-    return f"PostgreSQL {setting.split(' ', 1)[0][:20]}"
+    return f"PostgreSQL {_said(setting).split(' ', 1)[0][:20]}"
+
+
+def _said(text: str) -> str:
+    """What a server says of itself, short and on one line: it is stored and shown."""
+    return "".join(letter for letter in text[:MAX_NAME] if letter.isprintable())
 
 
 def _unreachable(error: psycopg.Error) -> SourceUnreachable:
@@ -341,12 +370,12 @@ def _failed(error: psycopg.Error) -> Retryable | Fatal:
     return Fatal(f"the source cannot run the query (SQLSTATE {state})", code="source_query_failed")
 
 
-_TEXTS = ("text", "varchar", "bpchar", "name", "json", "xml", "unknown")
-
 _SIGNS = (
     ("timeout", ("timeout expired", "timed out")),
     ("refused", ("connection refused",)),
     ("no_route", ("no route to host", "network is unreachable")),
+    ("permission_denied", ('permission denied for database ""',)),
+    ("certificate", ("certificate verify failed", "server certificate")),
     ("authentication", ("authentication", "no password supplied", "pg_hba.conf", 'role "" does not exist')),
     ("database", ('database "" does not exist',)),
     ("full", ("too many", "remaining connection slots")),
@@ -360,7 +389,9 @@ _UNREACHABLE = {
     "no_route": ("could not connect to server", "No route to host"),
     "authentication": ("the server refused the login", "Authentication failed"),
     "database": ("the server has no such database", "Database does not exist"),
+    "permission_denied": ("the user may not connect to the database", "Permission denied"),
     "full": ("the server takes no more connections", "Too many connections"),
+    "certificate": ("the server's certificate is not trusted, or is another host's", "Certificate not accepted"),
     "tls": ("no encrypted connection could be made", "TLS failed"),
     "protocol": ("the server did not answer like PostgreSQL", "Unexpected answer"),
     "other": ("could not connect to server", "Connection could not be established"),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -16,28 +14,9 @@ from chalicelib.errors import SourceUnreachable
 from chalicelib.network import Address
 from chalicelib.sources import postgres
 from tests.conftest import Database
+from tests.sources.servers import server
 
 REFUSED = "could not connect to server"
-
-
-@contextmanager
-def server(answer: Callable[[socket.socket], None]) -> Iterator[Address]:
-    """A TCP server that treats each caller as told."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                caller, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=answer, args=(caller,), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield Address("127.0.0.1", "127.0.0.1", listener.getsockname()[1])
-    finally:
-        listener.close()
 
 
 def silent(caller: socket.socket) -> None:

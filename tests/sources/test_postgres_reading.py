@@ -65,6 +65,29 @@ def test_a_schema_names_tables_columns_keys_and_relationships(empty_db: Database
     assert found["server_info"]["collation"]
 
 
+def test_only_what_has_rows_of_its_own_is_ever_counted(empty_db: Database) -> None:
+    """A view may take for ever or fail, and a partitioned table may hold a billion rows."""
+    fill(
+        empty_db,
+        """CREATE TABLE things (id int); CREATE VIEW slow AS SELECT 1 AS x FROM pg_sleep(60);
+        INSERT INTO things VALUES (1);
+        CREATE VIEW broken AS SELECT 1 / (id - id) AS x FROM things;
+        CREATE TABLE parted (id int) PARTITION BY RANGE (id);
+        CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (10); INSERT INTO parted VALUES (1)""",
+    )
+    with empty_db.session(statement_timeout_seconds=2) as session:
+        counts = {table["name"]: table["row_count"] for table in postgres.describe(session)["tables"]}
+    assert counts == {"things": 1, "slow": 0, "broken": 0, "parted": 0}
+
+
+def test_a_table_that_its_bare_name_finds_has_no_schema(empty_db: Database) -> None:
+    fill(empty_db, "CREATE SCHEMA desk; CREATE TABLE desk.things (id int); CREATE TABLE other (id int); "
+         "ALTER DATABASE scratch SET search_path = desk")  # fmt: skip
+    with empty_db.session() as session:
+        found = postgres.describe(session)["tables"]
+    assert {table["name"]: table.get("schema") for table in found} == {"things": None, "other": "public"}
+
+
 def test_row_counts_come_from_statistics_where_there_are_any(freescout_db: Database) -> None:
     with freescout_db.session() as session:
         counts = {table["name"]: table["row_count"] for table in postgres.describe(session)["tables"]}
@@ -88,7 +111,7 @@ def test_the_fingerprint_falls_back_where_the_role_may_not_look(empty_db: Databa
     connection = postgres.Connection("h", empty_db.address.port, "scratch", "looker", "x")
     with postgres.connect(connection, empty_db.address) as session:
         assert len(postgres.fingerprint(session)) == 32
-        assert session.execute("SELECT 1").fetchone() == (1,)
+        assert len(postgres.describe(session)["tables"]) == 0
 
 
 STRANGE = r"""
@@ -168,8 +191,43 @@ def test_the_session_cannot_write(empty_db: Database) -> None:
             with pytest.raises(psycopg.Error):
                 session.execute(statement)
             session.rollback()
-        assert session.execute("SHOW timezone").fetchone() == ("UTC",)
-        assert session.execute("SHOW statement_timeout").fetchone() == ("1min",)
+
+
+SETTINGS = (
+    "current_setting('transaction_read_only')", "current_setting('TimeZone')", "current_setting('statement_timeout')",
+    "current_setting('lock_timeout')", "current_setting('idle_in_transaction_session_timeout')",
+)  # fmt: skip
+OURS = [("on", "UTC", "1min", "10s", "2min")]
+
+
+def test_every_transaction_is_read_only_and_bounded_whatever_became_of_the_one_before(empty_db: Database) -> None:
+    fill(empty_db, "CREATE TABLE things (id int); INSERT INTO things VALUES (1)")
+    with empty_db.session() as session:
+        assert rows(session, things(*SETTINGS)) == OURS
+        for statement in ("SELECT 1 / (id - 1) FROM things", "SELECT gone FROM things"):
+            with pytest.raises(Fatal):
+                rows(session, things(statement))
+            assert session.info.transaction_status == psycopg.pq.TransactionStatus.INERROR
+            assert rows(session, things(*SETTINGS)) == OURS
+        for end in (session.commit, session.rollback):
+            end()
+            assert rows(session, things(*SETTINGS)) == OURS
+
+
+def test_nothing_is_left_on_a_connection_that_a_pooler_hands_to_someone_else(empty_db: Database) -> None:
+    fill(empty_db, "CREATE TABLE things (id int); ALTER ROLE CURRENT_USER SET timezone = 'Asia/Tokyo'")
+    try:
+        with empty_db.session() as session:
+            postgres.fingerprint(session)
+            postgres.describe(session)
+            postgres.plan(session, things())
+            session.rollback()
+            session.read_only = None  # the next client's own BEGIN
+            session.execute("INSERT INTO things VALUES (1)")
+            shown = [session.execute(f"SHOW {name}".encode()).fetchone() for name in ("timezone", "statement_timeout")]
+            assert shown == [("Asia/Tokyo",), ("0",)]
+    finally:
+        fill(empty_db, "ALTER ROLE CURRENT_USER RESET timezone")
 
 
 @pytest.mark.parametrize(
@@ -219,10 +277,11 @@ def test_a_connection_lost_on_the_way_can_be_tried_again(empty_db: Database) -> 
 def test_a_reader_that_stops_early_leaves_the_session_usable(empty_db: Database) -> None:
     fill(empty_db, "CREATE TABLE things (id int); INSERT INTO things SELECT n FROM generate_series(1, 5000) n")
     with empty_db.session() as session:
-        batches = postgres.read(session, things(), 1, 5000, batch_rows=10)
-        assert len(next(batches)) == 10
-        batches.close()  # type: ignore[attr-defined]
-        assert len(rows(session, things())) == 5000
+        for source in ("things.id", "repeat('x', 100000)"):  # that all fits into the buffers; that the server waits
+            batches = postgres.read(session, things(source), 1, 5000, batch_rows=10)
+            assert len(next(batches)) == 10
+            batches.close()  # type: ignore[attr-defined]
+            assert len(rows(session, things())) == 5000
 
 
 def test_text_without_an_encoding_is_read_with_marks_where_it_is_broken(postgres_server: Postgres) -> None:

@@ -1,0 +1,178 @@
+"""Servers for tests of reaching a database: scripted ones, and a real one behind TLS."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from chalicelib.network import Address
+
+ASKS_FOR_TLS = b"\x04\xd2\x16\x2f"
+
+Answer = Callable[[socket.socket], None]
+
+
+@contextmanager
+def server(answer: Answer) -> Iterator[Address]:
+    """A TCP server that treats each caller as told."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def treat(caller: socket.socket) -> None:
+        with suppress(OSError), caller:
+            answer(caller)
+
+    def serve() -> None:
+        while True:
+            try:
+                caller, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=treat, args=(caller,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield Address("127.0.0.1", "127.0.0.1", listener.getsockname()[1])
+    finally:
+        listener.close()
+
+
+# --- PostgreSQL's protocol, as much as a lie needs
+
+
+def message(kind: bytes, content: bytes = b"") -> bytes:
+    return kind + struct.pack("!I", len(content) + 4) + content
+
+
+def text(value: str) -> bytes:
+    return value.encode() + b"\0"
+
+
+def row(values: list[bytes | None]) -> bytes:
+    parts = (struct.pack("!i", -1) if value is None else struct.pack("!i", len(value)) + value for value in values)
+    return message(b"D", struct.pack("!H", len(values)) + b"".join(parts))
+
+
+def head(columns: int, kind: int = 25) -> bytes:
+    """What stands before rows. kind: the columns' type, text."""
+    column = text("c") + struct.pack("!IHIhih", 0, 0, kind, -1, -1, 0)
+    return message(b"1") + message(b"2") + message(b"T", struct.pack("!H", columns) + column * columns)
+
+
+def ready(state: bytes) -> bytes:
+    return message(b"Z", state)
+
+
+DONE = message(b"C", text("SELECT 1")) + ready(b"T")
+LOGGED_IN = message(b"R", struct.pack("!I", 0))
+
+
+def greeted(caller: socket.socket) -> None:
+    """Read the start of a session, refusing TLS."""
+    if caller.recv(8).endswith(ASKS_FOR_TLS):
+        caller.sendall(b"N")
+        caller.recv(8)
+    caller.recv(10_000)
+
+
+def liar(answer: Answer) -> Answer:
+    """A server that lets anyone in and answers as one would, until it is asked what is in it."""
+
+    def serve(caller: socket.socket) -> None:
+        greeted(caller)
+        told = {"server_version": "16.3", "server_encoding": "UTF8", "client_encoding": "UTF8"}
+        caller.sendall(LOGGED_IN + b"".join(message(b"S", text(name) + text(told[name])) for name in told))
+        caller.sendall(ready(b"I"))
+        while question := caller.recv(65_536):
+            if question[:1] == b"Q":
+                caller.sendall(message(b"C", text("OK")) + ready(b"T" if b"BEGIN" in question else b"I"))
+            elif b"set_config" in question:
+                caller.sendall(head(1) + row([b"on"]) + DONE)
+            else:
+                answer(caller)
+
+    return serve
+
+
+# --- a real one behind TLS
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A self-signed certificate, its own authority."""
+
+    path: Path
+    key: Path
+
+
+def certificate(folder: Path, name: str) -> Certificate:
+    """A new certificate for a host name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    found = Certificate(folder / f"{name}.pem", folder / f"{name}.key")
+    found.path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    shape = serialization.PrivateFormat.PKCS8
+    found.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, shape, plain))
+    return found
+
+
+def encrypted(shown: Certificate, answer: Answer) -> Answer:
+    """Answers behind TLS, and refuses whoever does not ask for it, as `hostssl` in pg_hba.conf does."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown.path, shown.key)
+
+    def serve(caller: socket.socket) -> None:
+        if caller.recv(8).endswith(ASKS_FOR_TLS):
+            caller.sendall(b"S")
+            with context.wrap_socket(caller, server_side=True) as inner:
+                answer(inner)
+        else:
+            caller.recv(10_000)
+            caller.sendall(message(b"E", b"SFATAL\0C28000\0Mno pg_hba.conf entry for host\0\0"))
+
+    return serve
+
+
+def passed_on(port: int) -> Answer:
+    """Everything goes to and from a server that is there."""
+
+    def serve(caller: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as there:
+            threading.Thread(target=pump, args=(there, caller), daemon=True).start()
+            pump(caller, there)
+
+    return serve
+
+
+def pump(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while content := one.recv(65_536):
+            other.sendall(content)
+    for end in (one, other):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,127 @@
+"""Servers that only look like PostgreSQL: each ends in a sentence, in bounded time and memory."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.errors import Fatal, SourceUnreachable
+from chalicelib.sources import postgres
+from tests.sources.servers import DONE, Answer, head, liar, message, ready, row, server
+
+ME = postgres.Connection("h", 1, "db", "me", "CANARY", "disable")
+
+ENDLESS = b"x" * 1_000_000
+
+
+def says(*rows: list[bytes | None], columns: int = 4, kind: int = 25) -> Answer:
+    """Answers every question with these rows."""
+    content = head(columns, kind) + b"".join(map(row, rows)) + DONE
+    return lambda caller: caller.sendall(content)
+
+
+def one_huge_row(caller: socket.socket) -> None:
+    size = 1_500_000_000
+    caller.sendall(head(1) + b"D" + struct.pack("!IHi", size + 10, 1, size))
+    while True:
+        caller.sendall(ENDLESS)
+
+
+def endless_rows(caller: socket.socket) -> None:
+    caller.sendall(head(1))
+    while True:
+        caller.sendall(row([ENDLESS]))
+
+
+def endless_notices(caller: socket.socket) -> None:
+    while True:
+        caller.sendall(message(b"N", b"SNOTICE\0C00000\0M" + b"x" * 9_000 + b"\0\0") * 20)
+
+
+@pytest.mark.parametrize("answer", [one_huge_row, endless_rows, endless_notices])
+def test_more_than_a_catalogue_can_hold_is_not_listened_to(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "MAX_CATALOGUE_BYTES", 5_000_000)
+    started = time.monotonic()
+    with server(liar(answer)) as address, postgres.connect(ME, address) as session, pytest.raises(Fatal) as failed:
+        postgres.describe(session)
+    assert (failed.value.code, failed.value.message) == (
+        "source_too_large",
+        "the source sends more than can be handled",
+    )
+    assert time.monotonic() - started < 5
+
+
+def test_more_than_a_range_can_hold_is_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.sources.test_postgres_reading import rows, things
+
+    monkeypatch.setattr(postgres, "MAX_RANGE_BYTES", 5_000_000)
+    with (
+        server(liar(one_huge_row)) as address,
+        postgres.connect(ME, address) as session,
+        pytest.raises(Fatal) as failed,
+    ):
+        rows(session, things())
+    assert failed.value.code == "source_too_large"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        says([b"1"], columns=1),
+        says(),
+        says([None] * 4),
+        says([b"a", b"b", b"c", b"d"]),
+        says([b"abc"] * 4, kind=20),
+        says([b"1"] * 5, columns=5),
+        says([b"1"] * 4, [b"1"] * 4),
+    ],
+    ids=["few columns", "no rows", "nulls", "words for a number", "no numbers", "many columns", "many rows"],
+)
+def test_answers_that_no_postgresql_gives(answer: Answer) -> None:
+    with server(liar(answer)) as address:
+        with pytest.raises(SourceUnreachable):
+            postgres.check(ME, address)
+        with postgres.connect(ME, address) as session, pytest.raises(Fatal) as failed:
+            postgres.describe(session)
+        assert failed.value.code in ("source_protocol", "source_query_failed")
+
+
+def test_a_name_that_a_server_gives_itself_is_short_and_on_one_line() -> None:
+    answer = says([b"9" * 500_000, b"\x1b[31m<x>\n" + b"x" * 500_000, b"3", b"1 MB\r\n" * 100_000])
+    with server(liar(answer)) as address:
+        found = postgres.check(ME, address)
+    assert found["table_count"] == 3
+    assert found["version"] == "PostgreSQL " + "9" * 20
+    assert found["database"].startswith("[31m<x>x")
+    assert max(len(str(value)) for value in found.values()) <= 255
+    assert all(str(value).isprintable() for value in found.values())
+
+
+def test_a_session_is_closed_although_its_server_never_says_goodbye() -> None:
+    def silent(caller: socket.socket) -> None:
+        time.sleep(30)
+
+    started = time.monotonic()
+    with server(liar(silent)) as address:
+        with postgres.connect(ME, address):
+            pass
+        with pytest.raises(ZeroDivisionError), postgres.connect(ME, address):
+            raise ZeroDivisionError
+    assert time.monotonic() - started < 3
+
+
+def test_a_user_who_may_not_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = 'SFATAL\0C42501\0Mpermission denied for database "CANARY"\0DUser does not have CONNECT privilege.\0\0'
+
+    def refuses(caller: socket.socket) -> None:
+        caller.recv(10_000)
+        caller.sendall(message(b"E", words.encode()) + ready(b"I"))
+
+    with server(refuses) as address, pytest.raises(SourceUnreachable) as refused:
+        postgres.check(replace(ME, ssl_mode="disable"), address)
+    assert (refused.value.code, refused.value.error) == ("source_permission_denied", "Permission denied")
+    assert "CANARY" not in repr(refused.value)
