@@ -15,6 +15,7 @@ from chalicelib import dynamo, keys, records, storage
 from chalicelib.steps import decide, finish, load, match
 from tests.deployed.exactly_once import (
     SOURCE,
+    TEXT,
     Kill,
     Row,
     World,
@@ -113,6 +114,50 @@ def test_the_same_source_again_writes_nothing(record_type: str, chunks: list[lis
     assert stored(world.org) == before
     assert calls["BatchExecuteStatement"] == 0
     assert audit(again, rows_of(again), counted={"skipped": len(rows_of(again))}) == []
+
+
+def edit(world: World, ext: str, **data: Any) -> None:
+    """As a person does: other data, a higher version, the mark of the last import left as it is."""
+    key = keys.record(world.org, world.record_type, world.derive(ext))
+    held = dynamo.get("records", key) or {}
+    values = {"data": held["data"] | data, "ver": held["ver"] + 1}
+    dynamo.update("records", key, "SET #data = :data, #ver = :ver", values)
+
+
+def of(world: World, ext: str) -> dict[str, Any]:
+    return dynamo.get("records", keys.record(world.org, world.record_type, world.derive(ext))) or {}
+
+
+@pytest.mark.parametrize("record_type", ["customer_users", "tickets"])
+def test_a_persons_edit_between_decision_and_write_is_seen_and_decided_anew(record_type: str) -> None:
+    world = World(record_type, [[Row("1"), Row("2")]]).prepare()
+    drive(world)
+    changed = world.again([[Row("1", text="changed"), Row("2")]])
+    event = {"org": changed.org, "job": changed.job_id, "type": record_type}
+    call(match.run, event)
+    call(decide.run, event | {"chunk": 0})
+    edit(changed, "1", notes="a person's")
+    drive(changed)
+    assert audit(changed, [Row("1", text="changed"), Row("2")], counted={"updated": 1, "skipped": 1}) == []
+    record = of(changed, "1")
+    assert (record["data"]["notes"], record["ver"]) == ("a person's", 3)
+    assert len(chunk_items.get(changed.job, record_type, 0)["parts"]) == 2
+
+
+@pytest.mark.parametrize("record_type", ["customer_users", "tickets"])
+def test_a_persons_edit_between_effect_and_retry_stays(record_type: str) -> None:
+    world = World(record_type, [[Row("1"), Row("2")]]).prepare()
+    event = {"org": world.org, "job": world.job_id, "type": record_type}
+    call(match.run, event)
+    call(decide.run, event | {"chunk": 0})
+    with killed_at(3, "after", (load.run,)) as calls, suppress(Kill):
+        call(load.run, event | {"chunk": 0})
+    assert calls["BatchExecuteStatement"] == 1, "killed after the records were written"
+    edit(world, "1", **{TEXT[record_type]: "a person's"})
+    drive(world)
+    assert of(world, "1")["data"][TEXT[record_type]] == "a person's"
+    assert world.job[f"{record_type}_created"] == 2
+    assert len(chunk_items.get(world.job, record_type, 0)["parts"]) == 1
 
 
 def test_rows_that_no_record_can_hold_fail_alone() -> None:
