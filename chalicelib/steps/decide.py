@@ -115,7 +115,7 @@ def look_up(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> Sta
     links = {
         keys.link(org, record_type, scope.source_id, origin, row["ext"]): row["ext"]
         for key, row in own.items()
-        if row["keys"] and (key not in found or found[key].get("deleted"))
+        if targets.get(record_type).UNIQUE_KEYS and (key not in found or found[key].get("deleted"))
     }
     linked = records.find(links, consistent=consistent)
     standing = Standing(

@@ -205,6 +205,17 @@ def test_match_repeated_with_other_links_keeps_every_row() -> None:
         assert sum(counted) == 4, f"killed after call {index}"
 
 
+def test_a_linked_row_that_loses_its_key_stays_with_its_record() -> None:
+    world = World("customer_users", [[Row("1", "a@x"), Row("2", "a@x", "second")]]).prepare()
+    drive(world)
+    again = world.again([[Row("1", "a@x"), Row("2", text="without")]])
+    drive(again)
+    found, _, links = stored(again.org)
+    assert [record["ext"] for record in found] == ["1"]
+    assert links == {"2": found[0]["sk"]}
+    assert again.job["customer_users_updated"] == 2
+
+
 def test_a_child_that_moves_to_another_parent_stays_one_record() -> None:
     """FreeScout merges conversations: the note is the same row, under another ticket."""
     world = World("ticket_notes", [[Row("1", ticket="10"), Row("2", ticket="10"), Row("3")]]).prepare()
