@@ -17,7 +17,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import audit, dynamo, encryption, jobs, keys, network, progress, settings
-from chalicelib.errors import BadRequest, Fatal, NotFound, Retryable, SourceUnreachable, WharfError
+from chalicelib.errors import BadRequest, Fatal, Invalid, NotFound, Retryable, SourceUnreachable, WharfError
+from chalicelib.messages import sentence
 
 if TYPE_CHECKING:
     from chalicelib import sql
@@ -36,6 +37,12 @@ CHECK_SECONDS = 15
 
 SCHEMA_SECONDS = 22
 """For one reading of a schema; the gateway gives up after 29."""
+
+_REACHED_BY = ("host", "port", "username", "ssl_mode")
+"""Where a password goes, and how safely."""
+
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+"""From the weakest to the strongest."""
 
 _SEARCHED_JOBS = 300
 """How far back in the organisation's jobs those are looked for: three pages of the table."""
@@ -87,11 +94,21 @@ def place(profile: Profile) -> str:
 
 
 def update(org: str, profile_id: str, user: dict[str, str], values: Mapping[str, Any]) -> Profile:
-    """Set the given fields, leave the others; an absent or empty `password` is kept. Raises NotFound."""
+    """Set the given fields, leave the others; an absent or empty `password` is kept. Raises NotFound, Invalid.
+
+    A stored password never follows the profile to another server, user or weaker `ssl_mode`: who may change profiles
+    could else have it sent to a server of his own (docs/decisions/0011). On condition that nobody moves it meanwhile.
+    """
     changes = {field: values[field] for field in SHOWN if field in values and field != "id"}
+    seen: dict[str, Any] = {}
     if values.get("password"):
         changes["password"] = _sealed(org, profile_id, values["password"])
-    profile = _set(org, profile_id, changes | {"updated_at": _stamp()})
+    else:
+        known = get(org, profile_id)
+        if known["password"] and _moves(known, changes):
+            raise Invalid("Validation failed", errors={"password": [sentence("missing", "password")]})
+        seen = {field: known[field] for field in _REACHED_BY if field in changes}
+    profile = _set(org, profile_id, changes | {"updated_at": _stamp()}, seen=seen)
     audit.note(org, user, "profile.updated", f"profile/{profile_id}", fields=sorted(changes))
     return profile
 
@@ -111,18 +128,30 @@ def note_test(org: str, profile_id: str, result: dict[str, Any]) -> Profile:
     return _set(org, profile_id, {"last_tested_at": _stamp(), "last_test_result": result})
 
 
-def _set(org: str, profile_id: str, changes: dict[str, Any]) -> Profile:
+def _moves(known: Profile, changes: dict[str, Any]) -> bool:
+    """Whether the password would go elsewhere, or less safely, than it was given for."""
+    wanted = known | changes
+    weaker = _SSL_MODES.index(wanted["ssl_mode"]) < _SSL_MODES.index(known["ssl_mode"])
+    return weaker or any(wanted[field] != known[field] for field in ("host", "port", "username"))
+
+
+def _set(org: str, profile_id: str, changes: dict[str, Any], *, seen: Mapping[str, Any] | None = None) -> Profile:
+    """The profile with the changes, on condition that the fields of `seen` still have those values."""
     expression = "SET " + ", ".join(f"#{field} = :{field}" for field in changes) + " ADD #version :one"
+    seen = {f"seen_{field}": value for field, value in (seen or {}).items()}
+    still = "".join(f" AND #{field[5:]} = :{field}" for field in seen)
     try:
         return dynamo.update(
             "state",
             keys.profile(org, profile_id),
             expression,
-            {**changes, "one": 1},
-            condition="attribute_exists(#pk)",
+            {**changes, **seen, "one": 1},
+            condition=f"attribute_exists(#pk){still}",
         )
-    except dynamo.Refused:
-        raise _not_found() from None
+    except dynamo.Refused as refused:
+        if refused.item is None:
+            raise _not_found() from None
+        raise Retryable("the profile was changed at the same moment", code="busy") from None
 
 
 def delete(org: str, profile_id: str, user: dict[str, str]) -> None:
@@ -211,7 +240,9 @@ def schema(profile: Profile) -> dict[str, Any]:
     try:
         return _within(SCHEMA_SECONDS, read)
     except (Retryable, Fatal) as error:
-        raise SourceUnreachable("Connection failed: the schema could not be read", error.message) from None
+        raise SourceUnreachable(
+            "Connection failed: the schema could not be read", error.message, code=error.code
+        ) from None
 
 
 def _within(seconds: float, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

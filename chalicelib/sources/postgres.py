@@ -152,7 +152,8 @@ def check(connection: Connection, address: Address) -> dict[str, Any]:
                 found = {"version": _version(version), "database": _said(name)}
                 return found | {"table_count": int(tables), "size": _said(size)}
         except WharfError as error:
-            raise SourceUnreachable("Connection failed: the server did not answer a query", error.message) from None
+            message = "Connection failed: the server did not answer a query"
+            raise SourceUnreachable(message, error.message, code=error.code) from None
 
 
 def describe(session: Session) -> dict[str, Any]:

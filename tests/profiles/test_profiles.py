@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib import dynamo, keys, profiles
-from chalicelib.errors import Fatal, NotFound, SourceUnreachable
+from chalicelib.errors import Fatal, Invalid, NotFound, Retryable, SourceUnreachable
 
 pytestmark = pytest.mark.usefixtures("cloud")
 
@@ -74,6 +74,52 @@ def test_a_change_does_not_bring_a_deleted_profile_back() -> None:
     with pytest.raises(NotFound):
         profiles.update("o1", made["id"], USER, {"name": "ghost"})
     assert dynamo.get("state", keys.profile("o1", made["id"])) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "moves"),
+    [
+        ({"host": "evil.example.com"}, True),
+        ({"port": 5433}, True),
+        ({"username": "postgres"}, True),
+        ({"ssl_mode": "prefer"}, True),
+        ({"ssl_mode": "disable", "name": "Renamed"}, True),
+        ({"ssl_mode": "verify-full"}, False),
+        ({"name": "Renamed", "database": "other", "notes": "x"}, False),
+        ({"host": "db.example.com", "port": 5432, "username": "reader", "ssl_mode": "require"}, False),
+    ],
+)
+@pytest.mark.parametrize("password", [None, "", "absent"])
+def test_a_stored_password_does_not_follow_to_another_server(
+    change: dict[str, Any], password: str | None, *, moves: bool
+) -> None:
+    profile_id = profiles.create("o1", USER, values())["id"]
+    made = profiles.get("o1", profile_id)
+    sent = change if password == "absent" else change | {"password": password}
+    if moves:
+        with pytest.raises(Invalid) as refused:
+            profiles.update("o1", made["id"], USER, sent)
+        assert refused.value.errors == {"password": ["The password field is required."]}
+        assert profiles.get("o1", made["id"]) == made
+    else:
+        assert profiles.update("o1", made["id"], USER, sent)["password"] == made["password"]
+    moved = profiles.update("o1", made["id"], USER, change | {"password": "canary-new"})
+    assert profiles.connection(moved).password == "canary-new"
+
+
+def test_without_a_stored_password_there_is_nothing_to_keep_from_moving() -> None:
+    made = profiles.create("o1", USER, values(password=""))
+    assert profiles.update("o1", made["id"], USER, {"host": "new.example.com"})["host"] == "new.example.com"
+
+
+def test_a_profile_that_moves_with_its_password_at_the_same_moment_does_not_move_back_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = profiles.create("o1", USER, values())
+    profiles.update("o1", made["id"], USER, {"host": "new.example.com", "password": "canary-new"})
+    monkeypatch.setattr(profiles, "get", lambda *_: made)  # as it was when this change began
+    with pytest.raises(Retryable):
+        profiles.update("o1", made["id"], USER, {"host": made["host"]})
 
 
 def test_saved_queries_replace_the_templates() -> None:

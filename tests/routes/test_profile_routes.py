@@ -255,22 +255,24 @@ def test_a_profile_shows_its_latest_ten_jobs(api: Api) -> None:
 @pytest.mark.accepts("SV-041", "SV-042")
 def test_update_takes_the_same_body_and_keeps_an_omitted_password(api: Api) -> None:
     made = api.profile()
-    body = profile_body(name="Renamed", host="other.example.com", port=6543, ssl_mode="require", password=None)
+    body = profile_body(name="Renamed", database="other_db", notes="Moved", ssl_mode="require", password=None)
     answer = api.put(one(made), body)
     assert answer.status_code == 200
     assert set(answer.json_body) == {"message", "profile"}
     assert answer.json_body["message"] == "Import profile updated successfully"
     shown = answer.json_body["profile"]
-    assert (shown["name"], shown["host"], shown["port"], shown["ssl_mode"]) == (
-        "Renamed",
-        "other.example.com",
-        6543,
-        "require",
-    )
+    assert {name: shown[name] for name in body if name != "password"} == body
     assert api.get(one(made)).json_body["name"] == "Renamed"
     assert shown["created_by"] == made["created_by"]
     stored = dynamo.get("state", keys.profile(api.org, made["id"])) or {}
     assert encryption.decrypt(stored["password"], org=api.org, owner=made["id"]) == "canary-5f2c-password"
+
+
+def test_update_wants_the_password_again_for_another_server(api: Api) -> None:
+    made = api.profile()
+    answer = api.put(one(made), profile_body(host="other.example.com", port=6543, password=None))
+    assert (answer.status_code, answer.json_body["errors"]) == (422, {"password": ["The password field is required."]})
+    assert api.put(one(made), profile_body(host="other.example.com", port=6543)).status_code == 200
 
 
 @pytest.mark.parametrize("password", ["", None])
