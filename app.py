@@ -15,7 +15,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from chalice.app import Blueprint, Chalice, CloudWatchEvent, Rate
+from chalice.app import Blueprint, Chalice, CloudWatchEvent, Rate, Response
 
 from chalicelib import requests, routes
 
@@ -28,6 +28,12 @@ for _module in sorted(module.name for module in pkgutil.iter_modules(routes.__pa
     _blueprint = getattr(import_module(f"chalicelib.routes.{_module}"), "routes", None)
     if isinstance(_blueprint, Blueprint):
         app.register_blueprint(_blueprint)
+
+
+@app.route(requests.ELSEWHERE, methods=list(requests.METHODS), content_types=[])
+def nowhere() -> Response:
+    """Paths and methods that do not exist: the gateway sends here what no other route takes, else it answers a 403."""
+    return requests.nowhere(app.current_request, app.routes)  # type: ignore[arg-type]  # there is one in a view
 
 
 @app.lambda_function(name="plan")

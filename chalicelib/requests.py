@@ -14,7 +14,7 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -39,6 +39,11 @@ from chalicelib.errors import (
 
 MAX_BODY_BYTES = 1_048_576
 """Far above any real body (the largest are query configurations, some 10 KB), far below Lambda's 6 MB."""
+
+ELSEWHERE = "/api/{proxy+}"
+"""What the gateway matches when nothing else does, whatever the path and its method (API Gateway's greedy segment)."""
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 Public = Literal["public"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -283,6 +288,15 @@ def refusal(request: Request, error: RequestError) -> Response:
         more["connection_error"] = {"success": False, "message": error.message, "error": error.error}
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
     return _problem(request, error.status, error.code, message, more, headers)
+
+
+def nowhere(request: Request, routes: Mapping[str, Mapping[str, Any]]) -> Response:
+    """For what no route takes: 405 with `Allow` when the path has other methods, else 404."""
+    asked = _path(request)
+    for path in sorted(routes.keys() - {ELSEWHERE}, key=lambda path: path.count("{")):  # jobs/stats is no job's id
+        if re.fullmatch(_SEGMENT.sub("[^/]+", path), asked) and request.method not in routes[path]:
+            return _problem(request, 405, *_CHALICE[405], {}, {"Allow": ", ".join(sorted(routes[path]))})
+    return refusal(request, NotFound("Not found"))
 
 
 def _problem(

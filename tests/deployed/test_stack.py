@@ -32,7 +32,29 @@ def get(running: Stack, path: str, token: str | None = None) -> tuple[int, dict[
 
 def test_the_api_answers_through_the_front(deployed: Stack) -> None:
     assert get(deployed, "/api/health") == (200, {"status": "ok"})
-    assert get(deployed, "/api/no-such-thing")[0] in (401, 403, 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/api/no-such-thing", 404, None),
+        ("POST", "/api/no/such/thing", 404, None),
+        ("DELETE", "/api/health", 405, "GET"),
+        ("PATCH", "/api/import/profiles/" + "0" * 36, 405, "DELETE, GET, PUT"),
+        ("GET", "/api/import/profiles/test-connection", 405, "POST"),
+        ("OPTIONS", "/api/import/jobs", 405, "GET, POST"),
+    ],
+)
+def test_what_no_route_takes_is_answered_in_our_words(
+    deployed: Stack, method: str, path: str, status: int, allow: str | None
+) -> None:
+    request = urllib.request.Request(deployed.endpoint + path, method=method)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)
+    body = json.load(refused.value)
+    assert (refused.value.code, refused.value.headers["Allow"]) == (status, allow)
+    assert (body["status"], body["instance"]) == (status, path)
+    assert body["request_id"] == refused.value.headers["X-Request-Id"]
 
 
 def test_bootstrap_makes_an_organisation_whose_token_opens_the_api(deployed: Stack) -> None:

@@ -22,7 +22,7 @@ from typer.main import get_command
 
 from app import app
 from chalicelib import keys, targets, templates
-from chalicelib.requests import Endpoint, Routes
+from chalicelib.requests import ELSEWHERE, Endpoint, Routes
 from chalicelib.sources import postgres
 from chalicelib.templates import freescout
 from cli import failures
@@ -64,6 +64,8 @@ def endpoints(application: Chalice) -> Iterator[Endpoint]:
         for endpoint in routes_of(path.stem).endpoints
     }
     for path, methods in application.routes.items():
+        if path == ELSEWHERE:
+            continue
         yield from (declared[method, path] for method in methods)
 
 

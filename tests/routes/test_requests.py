@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from chalice.app import Request
 from chalice.test import Client, HTTPResponse
 
 from chalicelib import access, requests, settings
-from chalicelib.requests import Routes
+from chalicelib.requests import ELSEWHERE, METHODS, Routes
 from tests.routes.conftest import Api, profile_body
 
 PROFILES = "/api/import/profiles"
@@ -39,7 +40,7 @@ def same(answer: HTTPResponse) -> dict[str, Any]:
 def test_every_route_of_the_application_was_declared_with_a_permission() -> None:
     from app import app
 
-    served = {(method, path) for path, methods in app.routes.items() for method in methods}
+    served = {(method, path) for path, methods in app.routes.items() for method in methods if path != ELSEWHERE}
     assert served == {(method, path) for method, path, _ in ROUTES}
     assert [path for _, path, permission in ROUTES if permission == "public"] == ["/api/health"]
 
@@ -258,6 +259,37 @@ def test_a_wrong_method_is_405_in_our_words(api: Api) -> None:
     assert answer.json_body["code"] == "method_not_allowed"
     assert set(answer.json_body) == MEMBERS
     assert answer.headers["Allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_path_there_is_not_is_404_in_our_words(client: Client, method: str) -> None:
+    answer = Api(client, None).request(method, "/api/no-such-thing")
+    assert (answer.status_code, answer.json_body["code"]) == (404, "not_found")
+    assert set(answer.json_body) == MEMBERS
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("DELETE", "/api/health", "GET"),
+        ("PATCH", "/api/import/profiles/x", "DELETE, GET, PUT"),
+        ("GET", "/api/import/profiles/test-connection", "POST"),
+        ("GET", "/api/import/profiles/", None),
+        ("GET", "/api/import/profiles", None),
+        ("GET", "/api/import", None),
+        ("GET", "/api/health/x/y", None),
+    ],
+)
+def test_what_no_route_takes_is_405_with_allow_or_404(method: str, path: str, allow: str | None) -> None:
+    from app import app
+
+    request = Request({"requestContext": {"httpMethod": method, "resourcePath": ELSEWHERE, "path": f"/v1{path}",
+                       "stage": "v1"}, "headers": {}, "multiValueQueryStringParameters": None, "pathParameters": None,
+                       "body": "", "stageVariables": None, "isBase64Encoded": False})  # fmt: skip
+    answer = requests.nowhere(request, app.routes)
+    assert answer.status_code == (405 if allow else 404)
+    assert answer.headers.get("Allow") == allow
+    assert json.loads(answer.body)["instance"] == path
 
 
 def test_every_request_leaves_one_line_without_secrets(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
