@@ -14,6 +14,7 @@ from typing import Any
 from chalicelib.errors import Fatal
 from chalicelib.sql import Join, literal, quoted
 from chalicelib.targets import MAX_TEXT
+from chalicelib.transformations import MAX_ASIDE
 
 CORE_TABLES = ("conversations", "customers", "emails", "threads", "users")
 """Without these it is no FreeScout."""
@@ -33,7 +34,7 @@ FREE_MAIL = (
 )
 """Mail providers anyone can have an address at; such a domain says nothing about the account."""
 
-PUNCTUATION = r"""[\s\u00a0!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]+"""
+PUNCTUATION = r"""[\s\u00a0\u200b\u2060\ufeff!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]+"""
 """Named one by one: what [[:punct:]] holds depends on the database's locale."""
 
 
@@ -49,10 +50,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Database:
-    """The tables there are: unprefixed name -> columns; None: assume the whole of a current FreeScout."""
+    """The tables there are: unprefixed name -> column -> type; None: assume the whole of a current FreeScout."""
 
     options: Options
-    tables: dict[str, frozenset[str]] | None
+    tables: dict[str, dict[str, str]] | None
 
     def has(self, *names: str) -> bool:
         """Whether all of these tables are there."""
@@ -70,11 +71,20 @@ class Database:
 
     def time(self, path: str) -> str:
         """A time in UTC as text. One that has no such form (infinity, the year 20000) stays as it is, for a warning."""
-        return self._utc(self.column(path))
+        return self._utc(self._local(path))
 
     def first_time(self, *paths: str) -> str:
         """The first of several times that is there."""
-        return self._utc(f"coalesce({', '.join(map(self.column, paths))})")
+        return self._utc(f"coalesce({', '.join(map(self._local, paths))})")
+
+    def _local(self, path: str) -> str:
+        """A time as the zone's clock shows it, which FreeScout's columns are. In a database that was moved from MySQL
+        by pgloader they are `timestamp with time zone`.
+        """
+        table, _, name = path.partition(".")
+        zoned = self.tables is not None and self.tables.get(table, {}).get(name, "").endswith("with time zone")
+        value = self.column(path)
+        return f"({value} AT TIME ZONE {literal(self.options.zone)})" if zoned else value
 
     def _utc(self, value: str) -> str:
         if value == "NULL":
@@ -100,7 +110,7 @@ def database_of(options: Options, schema: dict[str, Any] | None) -> Database:
     if schema is None:
         return Database(options, None)
     tables = {
-        table["name"].removeprefix(options.prefix): frozenset(column["name"] for column in table["columns"])
+        table["name"].removeprefix(options.prefix): {column["name"]: column["type"] for column in table["columns"]}
         for table in schema["tables"]
         if table["name"].startswith(options.prefix) and "schema" not in table
     }
@@ -111,16 +121,28 @@ def database_of(options: Options, schema: dict[str, Any] | None) -> Database:
 
 
 def filled(expression: str) -> str:
-    """A text without surrounding space, NULL when nothing is left. U+00A0 (C2 A0) is space to people, not to btrim."""
+    """A text without surrounding space and what nobody sees (U+200B, U+2060, U+FEFF), NULL when nothing is left.
+
+    U+00A0 (C2 A0) is space to people, not to btrim.
+    """
     if expression == "NULL":
         return expression
+    for unseen in (r"\xE2\x80\x8B", r"\xE2\x81\xA0", r"\xEF\xBB\xBF"):
+        expression = f"replace({expression}, E'{unseen}', '')"
     return f"nullif(btrim(replace({expression}, E'\\xC2\\xA0', ' '), E' \\t\\r\\n'), '')"
 
 
-def capped(expression: str) -> str:
+def capped(expression: str, longest: int = MAX_TEXT) -> str:
     """A text cut one character beyond what a record holds, so that the cut is seen and a huge one is never read."""
-    cut = f"left({expression}, {MAX_TEXT + 1})"
-    return f"CASE WHEN octet_length({expression}) > {MAX_TEXT} THEN {cut} ELSE {expression} END"
+    if expression == "NULL":
+        return expression
+    cut = f"left({expression}, {longest + 1})"
+    return f"CASE WHEN octet_length({expression}) > {longest} THEN {cut} ELSE {expression} END"
+
+
+def aside(expression: str) -> str:
+    """A text that is kept beside a record's own, as JSON or in custom fields; cut like those, and much shorter."""
+    return capped(expression, MAX_ASIDE)
 
 
 def person(agent: str, customer: str) -> str:
@@ -172,12 +194,12 @@ def all_addresses(database: Database) -> str:
 
 def opening(database: Database) -> str:
     """The message a conversation began with: its published first thread (a note, for a phone call), else the oldest
-    published message. An event is never one: it has no body.
+    published message. An event is never one: it has no body. A database moved by pgloader has numbers for flags.
     """
     return (
         f"SELECT t.id, t.body FROM {database.table('threads')} t WHERE t.conversation_id = conversations.id "
-        "AND t.state = 2 AND (t.type IN (1, 2) OR (t.first AND t.type <> 4)) "
-        "ORDER BY t.first DESC, t.created_at, t.id LIMIT 1"
+        "AND t.state = 2 AND (t.type IN (1, 2) OR (t.first::int = 1 AND t.type <> 4)) "
+        "ORDER BY t.first::int DESC, t.created_at, t.id LIMIT 1"
     )
 
 

@@ -15,6 +15,9 @@ from pydantic_core import from_json
 
 Transformation = Callable[[Any], Any]
 
+MAX_ASIDE = 100_000
+"""Characters of a text that is kept beside a record's own: a note on a customer, JSON of phones or addresses."""
+
 BROKEN_JSON = "is no readable JSON, left out"
 CUT_JSON = "is JSON that was cut off; what could be read is kept"
 
@@ -49,6 +52,12 @@ def names() -> tuple[str, ...]:
 def _email(value: Any) -> Any:
     """An e-mail address as it is, with a warning when it is none."""
     return value if _is_address(str(value)) else Warned(value, "is not an e-mail address")
+
+
+def _aside(value: Any) -> Any:
+    """A text of at most 100,000 characters."""
+    cut = isinstance(value, str) and len(value) > MAX_ASIDE
+    return Warned(value[:MAX_ASIDE], f"cut to {MAX_ASIDE} characters") if cut else value
 
 
 def _texts(value: Any) -> Any:
@@ -122,6 +131,7 @@ def _entries(parsed: Any) -> list[Any]:
 
 
 _KNOWN: dict[str, Transformation] = {
+    "aside": _aside,
     "email": _email,
     "first_phone": _first_phone,
     "phones": _phones,

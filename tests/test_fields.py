@@ -41,6 +41,18 @@ def test_every_option_has_a_value_the_one_sent_or_its_default(sent: dict[str, An
         ({"zone": "Mars/Olympus"}, "The selected options.zone is invalid."),
         ({"zone": "/etc/localtime"}, "The selected options.zone is invalid."),
         ({"zone": "../UTC"}, "The selected options.zone is invalid."),
+        *(
+            ({"zone": zone}, "The selected options.zone is invalid.")
+            for zone in (
+                "localtime",
+                "Factory",
+                "right/Europe/Berlin",
+                "posix/UTC",
+                "europe/berlin",
+                "UTC/",
+                "zone.tab",
+            )
+        ),
         ({"zone": "Europe"}, "The selected options.zone is invalid."),
         ({"zone": "a\0b"}, "The selected options.zone is invalid."),
         ({"zone": 7}, "The selected options.zone is invalid."),

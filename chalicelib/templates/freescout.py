@@ -19,6 +19,7 @@ from chalicelib.freescout import (
     Options,
     account,
     all_addresses,
+    aside,
     capped,
     database_of,
     filled,
@@ -91,7 +92,7 @@ def exclusions(options: dict[str, Any], schema: dict[str, Any] | None = None) ->
         ],
         "ticket_notes": _hidden_rules(spam=spam),
         "attachments": _hidden_rules(spam=spam),
-        "time_entries": [("running", "timers that were not finished", [_is("timelogs.finished", value=False)])],
+        "time_entries": [("running", "timers that were not finished", [_is("timelogs.finished::int", 0)])],
     }
     if not spam:
         filters = [_not("conversations.state", 1, 3), _is("conversations.status", 4)]
@@ -199,7 +200,7 @@ def _customers(database: Database) -> Query:
     street, city = filled(column("customers.address")), filled(column("customers.city"))
     town = f"nullif(concat_ws(' ', {filled(column('customers.zip'))}, {city}), '')"
     region, country = filled(column("customers.state")), filled(column("customers.country"))
-    company = column("customers.company")
+    company, phones = column("customers.company"), aside(column("customers.phones"))
     fields: dict[str, str | tuple[str, str]] = {
         "external_id": "customers.id",
         "email": ("addresses.main", "email"),
@@ -210,14 +211,14 @@ def _customers(database: Database) -> Query:
         ),
         "first_name": first,
         "last_name": last,
-        "phone": (column("customers.phones"), "first_phone"),
-        "phones": (column("customers.phones"), "phones"),
+        "phone": (phones, "first_phone"),
+        "phones": (phones, "phones"),
         "company": filled(company),
         "job_title": filled(column("customers.job_title")),
         "address": f"nullif(concat_ws(E'\\n', {street}, {town}, {region}, {country}), '')",
         "account": "own.reference",
-        "custom_fields.notes": filled(column("customers.notes")),
-        "custom_fields.websites": (column("customers.websites"), "texts"),
+        "custom_fields.notes": (filled(aside(column("customers.notes"))), "aside"),
+        "custom_fields.websites": (aside(column("customers.websites")), "texts"),
         "created_at": database.time("customers.created_at"),
         "updated_at": database.time("customers.updated_at"),
     }
@@ -257,7 +258,7 @@ def _tickets(database: Database) -> Query:
         ),
         "custom_fields.mailbox": "mailboxes.name" if database.has("mailboxes") else "NULL",
         "custom_fields.customer_email": column("conversations.customer_email"),
-        "custom_fields.cc": (column("conversations.cc"), "texts"),
+        "custom_fields.cc": (aside(column("conversations.cc")), "texts"),
         "resolved_at": closed,
         "closed_at": closed,
         "created_at": database.time("conversations.created_at"),
@@ -280,7 +281,8 @@ def _tickets(database: Database) -> Query:
     filters = [_not("conversations.state", 1, 3)]
     if not database.options.spam:
         filters.append(_not("conversations.status", 4))
-    return _query(database, "tickets", "conversations", fields, joins=joins, filters=filters)
+    width = "coalesce(octet_length(opening.body), 0)"
+    return _query(database, "tickets", "conversations", fields, width=width, joins=joins, filters=filters)
 
 
 def _tags(database: Database) -> str:
@@ -296,8 +298,8 @@ def _notes(database: Database) -> Query:
         "external_id": "threads.id",
         "content": f"coalesce({capped('threads.body')}, '')",
         "is_internal": "threads.type = 3",
-        "cc": (column("threads.cc"), "texts"),
-        "bcc": (column("threads.bcc"), "texts"),
+        "cc": (aside(column("threads.cc")), "texts"),
+        "bcc": (aside(column("threads.bcc")), "texts"),
         "ticket": "threads.conversation_id",
         "author": person(column("threads.created_by_user_id"), column("threads.created_by_customer_id")),
         "created_at": database.time("threads.created_at"),
@@ -349,7 +351,7 @@ def _time_entries(database: Database) -> Query:
         "created_at": database.time("timelogs.created_at"),
         "updated_at": database.time("timelogs.updated_at"),
     }
-    finished = [_is("timelogs.finished", value=True)]
+    finished = [_is("timelogs.finished::int", 1)]
     return _query(database, "time_entries", "timelogs", fields, filters=finished)
 
 

@@ -284,7 +284,8 @@ def _person(agent: int | None, customer: int | None) -> str | None:
 
 
 def _clean(text: str | None) -> str | None:
-    return (text or "").replace(NBSP, " ").strip(" \t\r\n") or None
+    seen = (text or "").translate(dict.fromkeys((0x200B, 0x2060, 0xFEFF)))
+    return seen.replace(NBSP, " ").strip(" \t\r\n") or None
 
 
 def _without_none(values: Row) -> Row:

@@ -76,7 +76,7 @@ def test_options_become_part_of_sql_so_unfit_ones_are_refused(options: dict[str,
 
 
 def test_another_products_database_is_recognised() -> None:
-    schema = {"tables": [{"name": "customers", "columns": [{"name": "id"}]}]}
+    schema = {"tables": [{"name": "customers", "columns": [{"name": "id", "type": "integer"}]}]}
     with pytest.raises(Fatal, match="it has no conversations, emails, threads, users") as stopped:
         freescout.queries({}, schema)
     assert stopped.value.code == "template_mismatch"

@@ -91,7 +91,7 @@ def account_names(source: Source) -> Iterator[None]:
 
 def account(company: str | None, address: str | None) -> str | None:
     """The external id of a customer's account."""
-    words = re.sub(r"[\s\u00a0!-/:-@\[-`{-~]+", " ", (company or "")[:300].lower()).split()
+    words = re.sub(r"[\s\u00a0\u200b\u2060\ufeff!-/:-@\[-`{-~]+", " ", (company or "")[:300].lower()).split()
     while len(words) > 1:
         form = next((f.split() for f in _FORMS if words[-len(f.split()) :] == f.split() != words), None)
         if form is None:
