@@ -93,6 +93,8 @@ class _Exchange(BaseHTTPRequestHandler):
             self.refuse(HTTPStatus.NOT_FOUND, "Nothing lives here; the API begins at /api/.")
         elif ".." in urllib.parse.unquote(path).replace("\\", "/").split("/"):
             self.refuse(HTTPStatus.BAD_REQUEST, "The path must not climb.")
+        elif not self.path.isascii() or not self.path.isprintable():
+            self.refuse(HTTPStatus.BAD_REQUEST, "The address holds characters that must be percent-encoded.")
         elif "Transfer-Encoding" in self.headers:
             self.refuse(HTTPStatus.LENGTH_REQUIRED, "Send the body with a Content-Length.")
         elif (length := self.body_length()) is None:
@@ -176,6 +178,11 @@ class _Exchange(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
             self.wfile.flush()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """What the standard library refuses (a malformed request line, too many headers), in the same body."""
+        self.request_version = self.protocol_version  # it may not have come that far
+        self.refuse(HTTPStatus(code), f"{HTTPStatus(code).phrase}.")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the signature it overrides
         """Quiet: the API's Lambdas log the requests."""

@@ -20,6 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":  # what follows takes a second to load, and Ctrl-C may come meanwhile; nothing runs yet
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(130))
+
 import psycopg
 from rich.text import Text
 

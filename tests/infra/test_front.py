@@ -107,6 +107,27 @@ def test_what_no_gateway_takes_is_refused(
     assert json.loads(answer.read())["status"] == status
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GARBAGE\r\n\r\n", 400),
+        (b"GET /api/\xe9 HTTP/1.1\r\n\r\n", 400),
+        (b"GET /api/\x01 HTTP/1.1\r\n\r\n", 400),
+        (b"GET /api/x HTTP/9.9\r\n\r\n", 505),
+        (b"GET /api/x HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
+        (b"GET /api/x HTTP/1.1\r\nA: " + b"b" * 70_000 + b"\r\n\r\n", 431),
+    ],
+)
+def test_what_is_no_request_is_refused_in_the_same_body(front: Front, sent: bytes, status: int) -> None:
+    with socket.create_connection(front.server_address[:2], timeout=10) as caller:
+        caller.sendall(sent)
+        answer = http.client.HTTPResponse(caller)
+        answer.begin()
+        body = json.loads(answer.read())
+    assert (answer.status, body["status"], set(body)) == (status, status, {"message", "code", "status"})
+    assert answer.headers["Content-Type"] == "application/json"
+
+
 def test_a_cloud_that_is_not_there_is_a_bad_gateway() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -55,6 +56,22 @@ def journey(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[s
         cwd=ROOT,
         env={**os.environ, "STATE": str(tmp_path / "state"), "ONCE": "1", **environment},
     )
+
+
+def test_an_interrupt_while_it_loads_is_no_traceback(tmp_path: Path) -> None:
+    slow = tmp_path / "psycopg"  # what is loaded first after the standard library
+    slow.mkdir()
+    (slow / "__init__.py").write_text("import time; print('loading', flush=True); time.sleep(60)")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "infra.local.run"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == b"loading\n"
+        started.send_signal(signal.SIGINT)
+        assert started.communicate(timeout=10) == (b"", b"")
+    assert started.returncode == 130
 
 
 def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:
