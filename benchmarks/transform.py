@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.source import Source, help_desk, line
 from chalicelib import sql, storage, targets
-from chalicelib.mapping import Mapper
+from chalicelib.mapping import Mapper, Record
 from chalicelib.sources import postgres
 
 ROUNDS = 3
@@ -41,9 +41,10 @@ def _ours(source: Source, name: str, folder: Path) -> int:
             batches = postgres.read(session, query, part.low, part.high)
             raw, _ = storage.pack(row for batch in batches for row in batch)
             (folder / f"{name}.{number}.raw").write_bytes(raw)
-            accepted, rejected = mapper.apply(storage.unpack(raw), 0)
-            (folder / f"{name}.{number}.accepted").write_bytes(storage.pack(accepted)[0])
-            rows += len(accepted) + len(rejected)
+            rejected: list[Record] = []
+            accepted, count = storage.pack(mapper.stream(storage.unpack(raw), rejected))
+            (folder / f"{name}.{number}.accepted").write_bytes(accepted)
+            rows += count + len(rejected)
     return rows
 
 

@@ -1,16 +1,14 @@
 """Source rows -> target records. Pure: rows in, accepted and rejected rows out; nothing is read or written.
 
-A chunk is validated at once by pydantic (1.5 µs a row; row by row it is 6), and only rows pydantic complains about
-are looked at one by one. What a target calls lenient is repaired with a warning; anything else rejects its row, and
-only it.
+A batch of rows is turned into columns, and each column is transformed and validated at once, so that no dict is made
+but the ones that are kept. Only rows in which pydantic finds something wrong are looked at one by one. What a target
+calls lenient is repaired with a warning; anything else rejects its row, and only it.
 """
 
 from __future__ import annotations
 
-import gc
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Required
 
 from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError, with_config
@@ -28,7 +26,10 @@ ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 """The source's key of a row. 512 characters keep every key built from it below DynamoDB's 1,024 bytes of sort key."""
 
 Row = Sequence[Any]
+Columns = dict[str, list[Any]]
 Record = dict[str, Any]
+
+_LENIENT = ConfigDict(coerce_numbers_to_str=True)
 
 _SENTENCES = {
     "missing": "is required",
@@ -52,7 +53,7 @@ class Mapper:
             outer, _, inner = name.partition(".")
             if inner:
                 self._nested[outer].append((name, inner))
-        self._transformed = [
+        self._transformations = [
             (field.target, transformations.get(field.transformation)) for field in query.fields if field.transformation
         ]
         known = {"external_id", *target.Record.model_fields, *target.REFERENCES}
@@ -61,9 +62,13 @@ class Mapper:
             raise Fatal(f"{query.target_type} has no field {', '.join(unknown)}", code="unknown_field")
         self._references = tuple(name for name in target.REFERENCES if name in self._names)
         self._keys = tuple(name for name in target.UNIQUE_KEYS if name in self._names)
-        shape = _shape(target)
-        self._all: TypeAdapter[list[Record]] = TypeAdapter(list[shape])  # type: ignore[valid-type]
-        self._one: TypeAdapter[Record] = TypeAdapter(shape)
+        fields = _fields(target)
+        self._one = _record(fields)
+        self._columns = {
+            name: _column(kind, required=required)
+            for name, (kind, required) in fields.items()
+            if required or name in query.mapped
+        }
 
     def apply(self, rows: Sequence[Row], first_row: int) -> tuple[list[Record], list[Record]]:
         """(accepted, rejected) rows, each in source order, numbered from `first_row`.
@@ -71,124 +76,128 @@ class Mapper:
         Accepted: {row, ext, data, refs, keys, warnings}: `data` holds the fields that have a value, JSON-ready; `refs`
         external ids; `keys` the unique keys as they are compared. Rejected: {row, ext, errors: [{field, reason}]}.
         """
-        with _without_collecting():
-            return self._mapped(rows, first_row)
-
-    def _mapped(self, rows: Sequence[Row], first_row: int) -> tuple[list[Record], list[Record]]:
+        if not rows:
+            return [], []
         warnings: dict[int, list[str]] = {}
-        records = self._records(rows, warnings)
-        errors: dict[int, list[ErrorDetails]] = {}
-        try:
-            valid: list[Record | None] = list(self._all.validate_python(records))
-        except ValidationError as error:
-            for detail in error.errors(include_url=False, include_input=False):
-                errors.setdefault(int(detail["loc"][0]), []).append(detail)
-            valid = self._sort_out(records, errors, warnings)
-        accepted = self._accepted(valid, first_row, warnings)
-        rejected = [
-            {"row": first_row + index, "ext": _external_id(records[index]), "errors": _shown(errors[index])}
-            for index, record in enumerate(valid)
-            if record is None
-        ]
-        return accepted, rejected
+        columns = self._transformed(rows, warnings)
+        unfit: set[int] = set()
+        for name, adapter in self._columns.items():
+            columns[name] = _validated(adapter, columns.get(name) or [None] * len(rows), unfit)
+        rejected = []
+        for place in sorted(unfit):
+            record = {name: column[place] for name, column in columns.items() if column[place] is not None}
+            settled, said = self._settled(record)
+            if settled is None:
+                rejected.append({"row": first_row + place, "ext": _external_id(record), "errors": said})
+            else:
+                warnings.setdefault(place, []).extend(said)
+            for name, column in columns.items():
+                column[place] = settled.get(name) if settled else None
+        return self._accepted(columns, warnings, first_row), rejected
 
-    def _records(self, rows: Sequence[Row], warnings: dict[int, list[str]]) -> list[Record]:
-        """One dict a row, transformed, without the fields that have no value."""
-        names = self._names
-        records = [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows]
-        for name, transform in self._transformed:
-            for place, record in enumerate(records):
-                if name not in record:
-                    continue
-                value = transform(record[name])
+    def stream(self, batches: Iterable[Sequence[Row]], rejected: list[Record]) -> Iterator[Record]:
+        """The accepted rows of a chunk's batches, as they are asked for; the rejected ones are put into the list."""
+        first_row = 0
+        for rows in batches:
+            accepted, refused = self.apply(rows, first_row)
+            yield from accepted
+            rejected += refused
+            first_row += len(rows)
+
+    def _transformed(self, rows: Sequence[Row], warnings: dict[int, list[str]]) -> Columns:
+        """The record's fields, each with its values in all rows, None where there is none."""
+        columns: Columns = dict(zip(self._names, map(list, zip(*rows, strict=True)), strict=True))
+        for name, transform in self._transformations:
+            changed = [None if value is None else transform(value) for value in columns[name]]
+            for place, value in enumerate(changed):
                 if type(value) is Warned:
                     warnings.setdefault(place, []).append(f"{name}: {value.reason}")
-                    value = value.value
-                if value is None:
-                    del record[name]
-                else:
-                    record[name] = value
+                    changed[place] = value.value
+            columns[name] = changed
         for outer, inside in self._nested.items():
-            for record in records:
-                inner = {short: record.pop(name) for name, short in inside if name in record}
-                if inner:
-                    record[outer] = inner
-        return records
+            inner = _dicts({short: columns.pop(name) for name, short in inside}, len(rows))
+            columns[outer] = [found or None for found in inner]
+        return columns
 
-    def _sort_out(
-        self, records: list[Record], errors: dict[int, list[ErrorDetails]], warnings: dict[int, list[str]]
-    ) -> list[Record | None]:
-        """Every record validated, None where a row has to be rejected; `errors` then keeps its reasons."""
-        clean = iter(self._all.validate_python([row for place, row in enumerate(records) if place not in errors]))
-        valid: list[Record | None] = []
-        for place, record in enumerate(records):
-            if place not in errors:
-                valid.append(next(clean))
-                continue
-            repaired, reasons = _repaired(record, errors[place], self._target)
+    def _settled(self, record: Record) -> tuple[Record | None, list[Any]]:
+        """An unfit record repaired, and a sentence for each repair; or None, and what is wrong with it."""
+        try:
+            return self._one.validate_python(record), []
+        except ValidationError as error:
+            errors = error.errors(include_url=False, include_input=False)
+        repaired, reasons = _repaired(record, errors, self._target)
+        if repaired is not None:
             try:
-                valid.append(self._one.validate_python(repaired) if repaired is not None else None)
-                warnings.setdefault(place, []).extend(reasons)
+                return self._one.validate_python(repaired), reasons
             except ValidationError as error:
-                errors[place] = [
-                    {**detail, "loc": (place, *detail["loc"])}
-                    for detail in error.errors(include_url=False, include_input=False)
-                ]
-                valid.append(None)
-        return valid
+                errors = error.errors(include_url=False, include_input=False)
+        return None, _shown(errors)
 
-    def _accepted(self, valid: list[Record | None], first_row: int, warnings: dict[int, list[str]]) -> list[Record]:
-        """The valid records taken apart; plain loops, since this runs for every row."""
-        references, keys, normalise = self._references, self._keys, targets.normalise_key
-        accepted = []
-        for place, record in enumerate(valid):
-            if record is None:
-                continue
-            refs = {}
-            for name in references:
-                if name in record:
-                    refs[name] = record.pop(name)
-            held = {}
-            for name in keys:
-                if name in record:
-                    held[name] = normalise(name, record[name])
-            accepted.append(
-                {
-                    "row": first_row + place,
-                    "ext": record.pop("external_id"),
-                    "refs": refs,
-                    "keys": held,
-                    "data": record,
-                    "warnings": warnings.get(place) or [],
-                }
+    def _accepted(self, columns: Columns, warnings: dict[int, list[str]], first_row: int) -> list[Record]:
+        """Validated columns as records, but for the rows without an external id, which were rejected."""
+        external_ids = columns.pop("external_id")
+        rows = len(external_ids)
+        references = _dicts({name: columns.pop(name) for name in self._references}, rows)
+        keys = _dicts({name: _normalised(name, columns[name]) for name in self._keys}, rows)
+        return [
+            {"row": row, "ext": ext, "refs": refs, "keys": held, "data": data, "warnings": warnings.get(place, [])}
+            for place, (row, ext, refs, held, data) in enumerate(
+                zip(
+                    range(first_row, first_row + rows),
+                    external_ids,
+                    references,
+                    keys,
+                    _dicts(columns, rows),
+                    strict=True,
+                )
             )
-        return accepted
+            if ext is not None
+        ]
 
 
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """No garbage collection meanwhile: thousands of dicts are made and no cycles, and looking for those took a fifth
-    of the time.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
+def _normalised(name: str, column: list[Any]) -> list[Any]:
+    return [None if value is None else targets.normalise_key(name, value) for value in column]
+
+
+def _dicts(columns: Columns, rows: int) -> list[Record]:
+    """One dict a row, without what is None."""
+    if not columns:
+        return [{} for _ in range(rows)]
+    names = tuple(columns)
+    return [
+        {name: value for name, value in zip(names, row, strict=False) if value is not None}
+        for row in zip(*columns.values(), strict=True)
+    ]
+
+
+def _validated(adapter: TypeAdapter[list[Any]], column: list[Any], unfit: set[int]) -> list[Any]:
+    """The column as pydantic reads it. A place whose value is unfit joins the set and keeps its value."""
     try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
+        return adapter.validate_python(column)
+    except ValidationError as error:
+        wrong = {int(detail["loc"][0]) for detail in error.errors(include_url=False, include_input=False)}
+    unfit |= wrong
+    fit = iter(adapter.validate_python([value for place, value in enumerate(column) if place not in wrong]))
+    return [value if place in wrong else next(fit) for place, value in enumerate(column)]
 
 
-def _shape(target: Target) -> Any:
-    """The target's record, with its external id and references, as a typed dict: validating that makes plain dicts
-    without a model object on the way, which is four times as fast.
-    """
-    fields: dict[str, Any] = {"external_id": Required[ExternalId]}
+def _fields(target: Target) -> dict[str, tuple[Any, bool]]:
+    """A record's fields, its external id and references among them: what each holds and whether it has to be there."""
+    fields: dict[str, tuple[Any, bool]] = {"external_id": (ExternalId, True)}
     for name, info in target.Record.model_fields.items():
-        fields[name] = Required[_annotation(info)] if info.is_required() else _annotation(info)
-    fields |= dict.fromkeys(target.REFERENCES, ExternalId)
-    shape = TypedDict("Shape", fields, total=False)  # type: ignore[misc]
-    return with_config(ConfigDict(extra="forbid", coerce_numbers_to_str=True))(shape)
+        fields[name] = (_annotation(info), info.is_required())
+    return fields | dict.fromkeys(target.REFERENCES, (ExternalId, False))
+
+
+def _column(kind: Any, *, required: bool) -> TypeAdapter[list[Any]]:
+    return TypeAdapter(list[kind if required else kind | None], config=_LENIENT)  # type: ignore[arg-type, misc]
+
+
+def _record(fields: dict[str, tuple[Any, bool]]) -> TypeAdapter[Record]:
+    """Whole records as typed dicts: validating those makes plain dicts, without a model object on the way."""
+    kinds = {name: Required[kind] if required else kind for name, (kind, required) in fields.items()}
+    shape = TypedDict("Shape", kinds, total=False)  # type: ignore[misc]
+    return TypeAdapter(with_config(ConfigDict(extra="forbid", **_LENIENT))(shape))  # type: ignore[arg-type]
 
 
 def _annotation(info: FieldInfo) -> Any:
@@ -203,7 +212,7 @@ def _repaired(record: Record, errors: list[ErrorDetails], target: Target) -> tup
     repaired, reasons, lenient = dict(record), [], target.LENIENT
     texts = target.Record.model_fields.keys() - set(target.UNIQUE_KEYS)
     for detail in errors:
-        name = str(detail["loc"][1]) if len(detail["loc"]) > 1 else ""
+        name = str(detail["loc"][0])
         value = repaired.get(name)
         if detail["type"] == "string_too_long" and isinstance(value, str) and name in texts:
             longest = detail["ctx"]["max_length"]
@@ -221,7 +230,7 @@ def _repaired(record: Record, errors: list[ErrorDetails], target: Target) -> tup
 
 
 def _shown(errors: list[ErrorDetails]) -> list[dict[str, str]]:
-    return [{"field": ".".join(map(str, detail["loc"][1:])), "reason": _sentence(detail)} for detail in errors]
+    return [{"field": ".".join(map(str, detail["loc"])), "reason": _sentence(detail)} for detail in errors]
 
 
 def _sentence(detail: ErrorDetails) -> str:

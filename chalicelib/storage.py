@@ -1,4 +1,4 @@
-"""Objects in S3: compressed JSON lines that are written once, and small JSON documents.
+"""Objects in S3: rows as compressed JSON that are written once, and small JSON documents.
 
 The name of an object ends in the SHA-256 of its bytes, so a repeated write is the same object, nothing is ever
 overwritten, and whoever holds a key can tell whether the bytes are the ones that were written.
@@ -7,9 +7,10 @@ overwritten, and whoever holds a key can tell whether the bytes are the ones tha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from io import BytesIO
+from itertools import chain, islice
 from typing import Any
 
 from isal import isal_zlib
@@ -22,8 +23,9 @@ from chalicelib.errors import Fatal, Retryable
 GZIP_LEVEL = 1
 """ISA-L's level 1 makes files of the size of zlib's level 1 in a third of its time (measured on tickets and notes)."""
 
-LINES_AT_ONCE = 64
-"""Lines handed to the compressor together: a call a line cost more than the compression."""
+ROWS_A_LINE = 100
+"""Rows that are written, read and mapped together: a call a row costs a fifth more, and 1,000 rows do not fit in a
+processor's cache."""
 
 _PASSING = {"Tagging": "keep=90-days"}
 """What a job leaves behind is removed by the bucket's lifecycle rule for this tag; after that there is no rollback."""
@@ -38,33 +40,39 @@ class Stored:
 
 
 def pack(rows: Iterable[Any]) -> tuple[bytes, int]:
-    """Rows as gzip-compressed JSON lines, compressed as they come, and their number.
+    """Rows as gzip-compressed lines of JSON, each an array of some rows, compressed as they come, and their number.
 
     The same rows give the same bytes on the same kind of processor; nothing relies on more than that.
     """
     packer = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 16 + isal_zlib.MAX_WBITS)
-    parts, lines, left = [], 0, iter(rows)
-    while some := [to_json(row) for row in islice(left, LINES_AT_ONCE)]:
-        parts.append(packer.compress(b"\n".join(some) + b"\n"))
-        lines += len(some)
+    parts: list[bytes] = []
+    count, left = 0, iter(rows)
+    while some := list(islice(left, ROWS_A_LINE)):
+        parts += packer.compress(to_json(some)), packer.compress(b"\n")
+        count += len(some)
     parts.append(packer.flush())
-    return b"".join(parts), lines
+    return b"".join(parts), count
 
 
-def unpack(body: bytes) -> list[Any]:
-    """The rows of `pack`."""
-    text = isal_zlib.decompress(body, 16 + isal_zlib.MAX_WBITS)
-    return [from_json(line, cache_strings="keys") for line in text.split(b"\n")[:-1]]
+def unpack(body: bytes) -> Iterator[list[Any]]:
+    """The rows of `pack`, some at a time."""
+    for line in BytesIO(isal_zlib.decompress(body, 16 + isal_zlib.MAX_WBITS)):
+        yield from_json(line, cache_strings="keys")
 
 
 def put_rows(prefix: str, kind: str, rows: Iterable[Any]) -> Stored:
     """Write rows as `<prefix>.<kind>.<sha256>`."""
-    body, lines = pack(rows)
-    return Stored(put_bytes(prefix, kind, body), lines)
+    body, count = pack(rows)
+    return Stored(put_bytes(prefix, kind, body), count)
 
 
 def get_rows(key: str) -> list[Any]:
     """All rows of an object; a chunk holds about 1,000. Raises Fatal when the bytes are not the ones written."""
+    return list(chain.from_iterable(get_batches(key)))
+
+
+def get_batches(key: str) -> Iterator[list[Any]]:
+    """The rows of an object, some at a time. Raises Fatal, before any, when the bytes are not the ones written."""
     body = get(key)
     if hashlib.sha256(body).hexdigest() != key.rsplit(".", 1)[-1]:
         raise Fatal("a stored chunk is damaged", code="chunk_damaged")

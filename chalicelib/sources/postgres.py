@@ -216,7 +216,7 @@ def count(session: Session, query: Query) -> int:
 
 
 def read(
-    session: Session, query: Query, low: int, high: int, *, batch_rows: int = 500
+    session: Session, query: Query, low: int, high: int, *, batch_rows: int = 100
 ) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of a range in the order of the key, values in the order of the query's fields. Raises Retryable, Fatal.
 

@@ -1,13 +1,13 @@
 """extract: one key range of the source, read once and kept.
 
-In: {org, job, type, chunk, low, high}. Out: the chunk's `raw` object, one JSON array a row in the order of the query's
+In: {org, job, type, chunk, low, high}. Out: the chunk's `raw` object, each row as an array in the order of the query's
 fields. From here on the source is never asked again for these rows, so every retry of every later step sees the same
 bytes, whatever happens in the source meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from chalicelib import chunks, keys, network, plans, profiles, settings, storage
@@ -29,12 +29,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
         with postgres.connect(profiles.connection(plan["profile"]), address) as connection:
             batches = postgres.read(connection, query, event["low"], event["high"])
             prefix = f"{keys.type_objects(job['org'], job['id'], record_type)}/{number:06d}"
-            raw = storage.put_rows(prefix, "raw", _rows(batches))
+            raw = storage.put_rows(prefix, "raw", chain.from_iterable(batches))
         values = {"raw": raw.key, "rows": raw.rows}
         chunks.record(job, record_type, number, "raw", values, counted={"extracted": raw.rows})
     return {"state": "done"}
-
-
-def _rows(batches: Iterator[list[tuple[Any, ...]]]) -> Iterator[tuple[Any, ...]]:
-    for batch in batches:
-        yield from batch

@@ -6,11 +6,12 @@ of the accepted ones apart, so that `match` can see the whole run without its re
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from chalicelib import chunks, keys, plans, storage, targets
-from chalicelib.mapping import Mapper
+from chalicelib.mapping import Mapper, Record
 from chalicelib.steps import Clock, Event, step
 
 
@@ -20,14 +21,14 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
     record_type, number = event["type"], event["chunk"]
     job, chunk = chunks.with_job(event["org"], event["job"], record_type, number)
     if "accepted" not in chunk:
-        accepted, rejected = _mapper(job["plan"], record_type).apply(storage.get_rows(chunk["raw"]), 0)
         prefix = f"{keys.type_objects(job['org'], job['id'], record_type)}/{number:06d}"
+        rejected: list[Record] = []
+        accepted = _mapper(job["plan"], record_type).stream(storage.get_batches(chunk["raw"]), rejected)
+        met: list[list[Any]] | None = [] if _rows_may_meet(job["plan"], record_type) else None
         values = {
-            "accepted": storage.put_rows(prefix, "accepted", accepted).key,
+            "accepted": storage.put_rows(prefix, "accepted", _noted(accepted, met)).key,
             "rejected": storage.put_rows(prefix, "rejected", rejected).key if rejected else None,
-            "keys": storage.put_rows(prefix, "keys", [_keys(row) for row in accepted]).key
-            if _rows_may_meet(job["plan"], record_type)
-            else None,
+            "keys": storage.put_rows(prefix, "keys", met).key if met is not None else None,
         }
         chunks.record(job, record_type, number, "accepted", values, counted={})
     return {"state": "done"}
@@ -45,6 +46,14 @@ def _rows_may_meet(plan_key: str, record_type: str) -> bool:
     query = plans.query(plan_key, record_type)
     external = next(field.source for field in query.fields if field.target == "external_id")
     return bool(targets.get(record_type).UNIQUE_KEYS) or external != query.key
+
+
+def _noted(accepted: Iterator[Record], met: list[list[Any]] | None) -> Iterator[Record]:
+    """The accepted rows as they pass; where rows may meet, the keys of each are put into the list."""
+    for row in accepted:
+        if met is not None:
+            met.append(_keys(row))
+        yield row
 
 
 def _keys(row: dict[str, Any]) -> list[Any]:
