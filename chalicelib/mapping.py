@@ -22,8 +22,8 @@ from chalicelib.sql import Query
 from chalicelib.targets import Target
 from chalicelib.transformations import Warned
 
-ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-"""The source's key of a row. 512 characters keep every key built from it below DynamoDB's 1,024 bytes of sort key."""
+ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+"""The source's key of a row. As the sort key of a link it has 1,024 bytes: 256 characters of four at most."""
 
 Row = Sequence[Any]
 Columns = dict[str, list[Any]]
@@ -156,7 +156,7 @@ class Mapper:
 
 
 def _normalised(name: str, column: list[Any]) -> list[Any]:
-    return [None if value is None else targets.normalise_key(name, value) for value in column]
+    return [None if value is None else targets.normalise_key(name, value) or None for value in column]
 
 
 def _dicts(columns: Columns, rows: int) -> list[Record]:
