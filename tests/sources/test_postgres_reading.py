@@ -221,7 +221,7 @@ def test_nothing_is_left_on_a_connection_that_a_pooler_hands_to_someone_else(emp
             postgres.fingerprint(session)
             postgres.describe(session)
             postgres.plan(session, things())
-            session.rollback()
+            session.commit()  # what a session's settings would survive
             session.read_only = None  # the next client's own BEGIN
             session.execute("INSERT INTO things VALUES (1)")
             shown = [session.execute(f"SHOW {name}".encode()).fetchone() for name in ("timezone", "statement_timeout")]
