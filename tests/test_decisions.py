@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib.decisions import Scope, Standing, decide
+from chalicelib.decisions import Scope, Standing, content_hash, decide
 
 SCOPE = Scope(
     org="o1",
@@ -101,13 +101,13 @@ def test_folded_rows_imported_again_are_all_unchanged():
     held = stored("7", "a@x", hash_=first["write"]["hash"])
     lines = decide(rows, standing(held, links={"8": held["sk"]}), SCOPE)
     assert [line["reason"] for line in lines] == ["unchanged", "unchanged"]
-    assert not any("write" in line or "link" in line for line in lines)
+    assert not any("write" in line or "link" in line or "with" in line for line in lines)
 
 
 def test_skipping_duplicates_still_links_them_so_that_references_to_them_resolve():
     lines = decide([row(0, "7", "a@x"), row(1, "8", "a@x")], Standing(), with_policy(on_match="skip", on_key="skip"))
     assert [line["action"] for line in lines] == ["created", "skipped"]
-    assert (lines[1]["link"], lines[1]["with"]) == (lines[0]["id"], 0)
+    assert (lines[1]["link"], lines[1]["with"], lines[1]["reason"]) == (lines[0]["id"], 0, "duplicate")
 
 
 def test_key_that_is_moving_to_another_row_of_the_same_source_is_not_taken_for_a_match():
@@ -205,3 +205,43 @@ def test_a_linked_rows_key_that_moves_away_is_not_taken_for_a_match():
     assert line["reason"] == "duplicate_key"
     both = decide([row(0, "5", "a@x"), row(1, "9", "a@x")], here, SCOPE)
     assert [line["action"] for line in both] == ["updated", "updated"]
+
+
+def test_another_sources_row_of_the_same_external_id_does_not_hold_the_key_back():
+    held = stored("7", "a@x", source="another")
+    [line] = decide([row(0, "8", "a@x")], standing(held, in_run=lambda ext: ext == "7"), SCOPE)
+    assert (line["action"], line["link"]) == ("updated", held["sk"])
+
+
+def test_a_rows_derived_record_beats_a_link_left_over():
+    own, other = stored("7"), stored("crm-1", source="another")
+    [line] = decide([row(0, "7", name="N")], standing(own, other, links={"7": other["sk"]}), SCOPE)
+    assert line["id"] == own["sk"]
+
+
+def test_a_key_an_update_has_just_taken_is_met_by_the_next_row_of_the_chunk():
+    held = stored("7", "a@x")
+    first, second = decide([row(0, "7", "b@x"), row(1, "8", "b@x")], standing(held), SCOPE)
+    assert first["write"]["claim"] == [("email", "b@x")]
+    assert (second["action"], second["with"], second["link"]) == ("updated", 0, held["sk"])
+
+
+def test_a_query_that_fills_other_fields_is_a_change_though_its_rows_are_the_same():
+    assert content_hash(("name",), {"name": "N"}, {}) != content_hash(("name", "phone"), {"name": "N"}, {})
+
+
+def test_the_last_of_folded_rows_gives_its_references_too():
+    rows = [row(0, "7", "a@x", refs={"account": "old"}), row(1, "8", "a@x", refs={"account": "new"})]
+    parents = {("accounts", "old"): "id-old", ("accounts", "new"): "id-new"}
+    [first, _] = decide(rows, Standing(parents=parents), SCOPE)
+    assert first["write"]["refs"] == {"account": {"type": "accounts", "id": "id-new"}}
+
+
+def test_a_line_keeps_the_rows_own_warnings_and_where_it_was_read():
+    [line] = decide([row(0, "7", "a@x") | {"warnings": ["phone: cut"], "src": [3, 9]}], Standing(), SCOPE)
+    assert (line["warnings"], line["src"]) == (["phone: cut"], [3, 9])
+
+
+def test_a_reference_to_one_of_several_types_names_it_before_the_first_colon():
+    scope = replace(SCOPE, references={"author": ("agents", "customer_users")})
+    assert scope.names("author", "agents:crm:12") == ("agents", "crm:12")

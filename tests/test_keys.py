@@ -42,3 +42,20 @@ def test_a_partition_tells_the_type():
 def test_claims_hold_no_value():
     partition, _ = keys.claim("o", "customer_users", "email", "person@example.org")
     assert "person" not in partition
+
+
+def test_names_stay_as_they_are():
+    """Changing one orphans all that is stored under it."""
+    claimed = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+    assert keys.claim("o", "agents", "email", "a") == (f"O#o#UQ#agents#email#{claimed}", "UQ")
+    assert keys.link("o", "agents", "s", "users", "7") == ("O#o#LK#agents#s#users#11", "7")
+    assert keys.type_lock("o", "agents") == ("O#o#T#agents", "LOCK")
+    assert keys.profile_lock("o", "p") == ("O#o#P#p", "LOCK")
+    assert keys.record_id("o", "tickets", "s", "t", "1") == "2c7e3c09-4dfa-5bfd-9732-0863cf7b38af"
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_every_part_of_an_identity_tells_records_apart(part):
+    one = ["o", "tickets", "s", "t", "1"]
+    other = [*one[:part], "x", *one[part + 1 :]]
+    assert keys.record_id(*one) != keys.record_id(*other)

@@ -26,6 +26,7 @@ def job(status="running", **more):
         ({"tickets_extracted": 100, "tickets_decided": 100, "tickets_created": 50}, 75),
         ({"tickets_extracted": 100, "tickets_decided": 100, "tickets_skipped": 100}, 99),
         ({"dry_run": True, "tickets_extracted": 100, "tickets_created": 50}, 75),
+        ({"tickets_extracted": 100, "tickets_decided": 100, "tickets_failed": 25, "tickets_unprocessed": 25}, 75),
     ],
 )
 def test_percentage_rises_with_every_step_and_is_whole_only_at_the_end(counters, percent):
@@ -34,9 +35,11 @@ def test_percentage_rises_with_every_step_and_is_whole_only_at_the_end(counters,
 
 def test_an_empty_source_is_done_when_the_job_is():
     assert progress.percentage(job("completed", tickets_planned=0)) == 100
+    assert progress.percentage(job("completed_with_errors")) == 100
     assert progress.percentage(job(tickets_planned=0)) == 0
 
 
+@pytest.mark.accepts("SV-137")
 @pytest.mark.parametrize(
     ("found", "text"),
     [
@@ -68,6 +71,7 @@ def test_job_ids_sort_by_time():
     ids = [jobs.mint_id(now) for now in (1_700_000_000, 1_700_000_001, 1_800_000_000)]
     assert ids == sorted(ids)
     assert all(one[14] == "7" and one[19] in "89ab" for one in ids)
+    assert len({jobs.mint_id(1_700_000_000) for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize(
@@ -84,3 +88,10 @@ def test_job_ids_sort_by_time():
 )
 def test_every_vocabulary_becomes_one_policy(mode, on_match, on_key, on_new):
     assert jobs.policy(mode) == {"on_match": on_match, "on_key": on_key, "on_new": on_new}
+
+
+def test_a_job_ends_well_only_after_it_ran():
+    """`completed` out of `pending` or while letting go would count rows nobody has written."""
+    assert {state for state, moves in jobs.LEGAL.items() if "completed" in moves} == {"running"}
+    assert jobs.LEGAL["cancelling"] == {"cancelled"}
+    assert jobs.LEGAL["failing"] == {"failed"}

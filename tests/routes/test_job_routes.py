@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -131,11 +132,15 @@ def test_a_job_that_has_ended_says_when_and_how(api: Api) -> None:
         ("failed", "failed"),
         ("cancelled", "cancelled"),
         ("running", "running"),
+        ("cancelling", "running"),
+        ("failing", "running"),
     ],
 )
 def test_a_status_is_one_of_the_documented_five(api: Api, inside: str, shown: str) -> None:
     job = started(api)
-    if inside != "running":
+    if inside in ("cancelling", "failing"):
+        jobs.move(jobs.get(api.org, job["id"]), inside)
+    elif inside != "running":
         end(api, job["id"], inside)
     found = api.get(f"{JOBS}/{job['id']}/status").json_body["status"]
     assert found == shown
@@ -159,11 +164,13 @@ def test_the_status_is_short_and_says_what_the_job_is_doing(api: Api) -> None:
     assert shown["job_id"] == job["id"]
     assert shown["status"] == "running"
     assert shown["progress_percentage"] == 50
+    assert shown["records_updated"] == 0
     assert shown["current_operation"] == "Processing conversations → tickets"
     assert {f"records_{word}" for word in ("processed", "imported", "skipped", "failed")} <= set(shown)
     assert TIME.match(shown["started_at"])
     assert 60 <= shown["duration"] < 90
-    assert TIME.match(shown["estimated_completion"])
+    left = (datetime.fromisoformat(shown["estimated_completion"]) - datetime.now(UTC)).total_seconds()
+    assert 55 < left < 95  # half is done after a minute
 
 
 @pytest.mark.accepts("SV-091")
@@ -182,7 +189,7 @@ def test_the_list_is_the_organisations_own_newest_first(api: Api, stranger: Api)
     assert [job["id"] for job in api.get(JOBS, search="THREE").json_body["data"]] == [ids[2]]
 
 
-@pytest.mark.accepts("SV-135", "SV-145")
+@pytest.mark.accepts("SV-107", "SV-113", "SV-135", "SV-145")
 def test_a_profile_can_be_imported_as_it_is_configured(api: Api) -> None:
     profile_id = ready(api)
     answer = api.post(f"/api/import/profiles/{profile_id}/import")
@@ -191,7 +198,19 @@ def test_a_profile_can_be_imported_as_it_is_configured(api: Api) -> None:
     job = answer.json_body["job"]
     assert (job["status"], job["profile"]["id"]) == ("running", profile_id)
     assert job["import_options"] == {"batch_size": 100, "dry_run": False}
-    assert job["mode_config"]["import_mode"] == "upsert"
+    assert job["mode_config"] == {
+        "import_mode": "upsert",
+        "duplicate_detection": {
+            "enabled": True,
+            "strategy": "exact",
+            "primary_fields": ["email", "external_id"],
+            "secondary_fields": [],
+            "confidence_threshold": 85,
+        },
+        "skip_duplicates": False,
+        "source_identifier_field": "id",
+        "matching_strategy": "weighted_fields",
+    }
 
 
 @pytest.mark.accepts("SV-146")
@@ -355,3 +374,14 @@ def test_starts_and_cancels_leave_a_trail(api: Api, monkeypatch: pytest.MonkeyPa
     trail = list(dynamo.query("state", f"O#{api.org}", prefix="AUDIT#"))
     found = [line["action"] for line in trail if line["subject"] == f"job/{job['id']}"]
     assert found == ["job.started", "job.cancelled"]
+
+
+@pytest.mark.accepts("SV-100", "SV-102")
+def test_only_a_job_that_has_ended_well_is_at_100(api: Api) -> None:
+    job = started(api)
+    note(api, job["id"], types=["tickets"], **{f"tickets_{word}": 10 for word in ("planned", "extracted", "decided")})
+    note(api, job["id"], tickets_created=9, tickets_unprocessed=1)
+    shown = api.get(f"{JOBS}/{job['id']}/status").json_body
+    assert (shown["progress_percentage"], shown["records_processed"], shown["records_unprocessed"]) == (99, 9, 1)
+    end(api, job["id"])
+    assert api.get(f"{JOBS}/{job['id']}/status").json_body["progress_percentage"] == 100

@@ -10,6 +10,7 @@ import pytest
 from chalicelib import dynamo, encryption, jobs, keys
 from chalicelib.errors import NotFound
 from tests.routes.conftest import Api, profile_body
+from tests.routes.test_template_routes import apply
 
 PROFILES = "/api/import/profiles"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")
@@ -70,7 +71,7 @@ def test_a_new_profile_has_no_template_and_no_queries(api: Api) -> None:
     assert shown["has_custom_queries"] is False
 
 
-@pytest.mark.accepts("SV-021")
+@pytest.mark.accepts("SV-021", "SV-041")
 def test_the_password_never_comes_back_and_is_kept_encrypted(api: Api) -> None:
     created = api.post(PROFILES, profile_body())
     path = one(created.json_body["profile"])
@@ -82,16 +83,21 @@ def test_the_password_never_comes_back_and_is_kept_encrypted(api: Api) -> None:
         api.post(PROFILES, profile_body(password="canary-5f2c", port=0)),
         api.post(PROFILES, profile_body(password={"canary-5f2c": 1})),
         api.post(PROFILES, profile_body(password="canary-5f2c" * 100)),
+        apply(api, created.json_body["profile"]["id"]),
+        api.post(f"{path}/import"),
+        api.get("/api/import/jobs"),
+        api.get(path),
     ]
+    assert [answer.status_code for answer in answers] == [201, 200, 200, 200, 422, 422, 422, 200, 201, 200, 200]
     for answer in answers:
         assert b"canary-5f2c" not in answer.body
-        assert b'"password":"' not in answer.body
+        assert b'"password":' not in answer.body.replace(b'"password":["The password ', b"")
     assert "canary-5f2c" not in repr(boto3.client("dynamodb").scan(TableName="state"))
     stored = dynamo.get("state", keys.profile(api.org, created.json_body["profile"]["id"])) or {}
     assert encryption.decrypt(stored["password"], org=api.org, owner=stored["id"]) == "canary-5f2c-second"
 
 
-@pytest.mark.accepts("SV-150", "SV-152")
+@pytest.mark.accepts("SV-015", "SV-016", "SV-017", "SV-018", "SV-150", "SV-152")
 @pytest.mark.parametrize(
     ("fields", "field", "sentence"),
     [
@@ -249,6 +255,9 @@ def test_a_profile_shows_its_latest_ten_jobs(api: Api) -> None:
     assert all(set(job) == {"id", "status", "records_imported", "started_at"} for job in shown)
     assert [job["status"] for job in shown] == ["running"] + ["completed"] * 9
     assert shown[0]["records_imported"] == 0
+    counted = {"types": ["tickets"], "tickets_created": 7, "tickets_updated": 2}
+    dynamo.update("state", keys.job(api.org, started[-1]), "SET " + ", ".join(f"#{w} = :{w}" for w in counted), counted)
+    assert api.get(one(made)).json_body["import_jobs"][0]["records_imported"] == 7
     assert TIME.match(shown[0]["started_at"])
 
 
@@ -372,3 +381,31 @@ def test_changes_leave_a_trail_without_values(api: Api) -> None:
     assert {line["user"]["id"] for line in trail} == {api.user}
     assert "password" in trail[1]["fields"]
     assert "canary" not in repr(trail)
+
+
+@pytest.mark.accepts("SV-022")
+def test_tls_is_preferred_unless_asked_otherwise(api: Api) -> None:
+    assert api.profile(ssl_mode=None)["ssl_mode"] == "prefer"
+
+
+@pytest.mark.accepts("SV-031")
+def test_a_change_renews_updated_at_and_leaves_created_at(api: Api) -> None:
+    made = api.profile()
+    long_ago = {"created_at": "2020-01-01T00:00:00.000000+00:00", "updated_at": "2020-01-01T00:00:00.000000+00:00"}
+    key = keys.profile(api.org, made["id"])
+    dynamo.update("state", key, "SET #created_at = :created_at, #updated_at = :updated_at", long_ago)
+    shown = api.put(one(made), profile_body()).json_body["profile"]
+    assert shown["created_at"] == "2020-01-01T00:00:00Z"
+    assert shown["updated_at"] >= made["updated_at"]
+
+
+@pytest.mark.accepts("SV-029")
+def test_saved_queries_are_said_to_be_there(api: Api) -> None:
+    made = api.profile()
+    dynamo.update(
+        "state",
+        keys.profile(api.org, made["id"]),
+        "SET #has_custom_queries = :has_custom_queries",
+        {"has_custom_queries": True},
+    )
+    assert api.get(one(made)).json_body["has_custom_queries"] is True

@@ -63,8 +63,8 @@ def test_applying_a_template_gives_the_profile_its_queries(api: Api) -> None:
     assert set(TARGET_TYPES[:4]) <= set(queries)
     for name, query in queries.items():
         assert query["target_type"] == name
-        assert isinstance(query["name"], str)
-        assert isinstance(query["base_table"], str)
+        assert query["name"].endswith(" Import")
+        assert query["base_table"]
         assert isinstance(query["joins"], list)
         assert query["fields"]
     assert queries["customer_users"]["base_table"] == "customers"
@@ -100,12 +100,15 @@ def test_a_configuration_has_the_parts_of_the_query_builder(api: Api) -> None:
     assert customers["target_type"] == "customer_users"
     joins = [join for query in queries.values() for join in query["joins"]]
     assert joins
-    assert all({"type", "table", "on"} <= set(join) for join in joins)
-    assert all({"source", "target"} <= set(field) for field in customers["fields"])
+    assert all({"type", "table", "on", "condition"} <= set(join) for join in joins)
+    assert all({"source", "target", "transformation"} <= set(field) for field in customers["fields"])
+    assert {field["target"]: field["transformation"] for field in customers["fields"]}["email"] == "email"
     assert "external_id" in {field["target"] for field in customers["fields"]}
     filters = [item for query in queries.values() for item in query["filters"]]
     assert filters
-    assert all({"field", "operator"} <= set(item) for item in filters)
+    assert all({"field", "operator", "value"} <= set(item) for item in filters)
+    [finished] = queries["time_entries"]["filters"]
+    assert (finished["field"], finished["operator"], finished["value"]) == ("timelogs.finished::int", "=", 1)
 
 
 @pytest.mark.accepts("SV-059", "SV-150")

@@ -60,3 +60,7 @@ def test_the_runs_index_knows_its_rows_and_no_others():
     assert all(in_index(index, name) for name in ("1", "2", "ü", "record:r"))
     assert not in_index(index, "3")
     assert not in_index(b"", "1")
+
+
+def test_a_wait_is_a_tenth_of_what_was_waited_within_bounds():
+    assert [match.wait_seconds(waited) for waited in (0, 49, 600, 3_000, 90_000)] == [5, 5, 60, 300, 300]
