@@ -277,22 +277,6 @@ def test_update_takes_the_same_body_and_keeps_an_omitted_password(api: Api) -> N
     assert encryption.decrypt(stored["password"], org=api.org, owner=made["id"]) == "canary-5f2c-password"
 
 
-def test_update_wants_the_password_again_for_another_server(api: Api) -> None:
-    made = api.profile()
-    answer = api.put(one(made), profile_body(host="other.example.com", port=6543, password=None))
-    assert (answer.status_code, answer.json_body["errors"]) == (422, {"password": ["The password field is required."]})
-    assert api.put(one(made), profile_body(host="other.example.com", port=6543)).status_code == 200
-
-
-@pytest.mark.parametrize("password", ["", None])
-@pytest.mark.accepts("SV-041")
-def test_update_keeps_the_password_when_it_comes_empty(api: Api, password: str | None) -> None:
-    made = api.profile()
-    assert api.put(one(made), profile_body() | {"password": password}).status_code == 200
-    stored = dynamo.get("state", keys.profile(api.org, made["id"])) or {}
-    assert encryption.decrypt(stored["password"], org=api.org, owner=made["id"]) == "canary-5f2c-password"
-
-
 def test_update_keeps_optional_fields_that_are_not_sent_and_clears_nulls(api: Api) -> None:
     made = api.profile(ssl_mode="require")
     body = profile_body(notes=None, ssl_mode=None) | {"description": None}

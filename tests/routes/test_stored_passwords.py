@@ -1,0 +1,29 @@
+"""A stored password: when a change of the profile keeps it, and when it is wanted again."""
+
+from __future__ import annotations
+
+import pytest
+
+from chalicelib import dynamo, encryption, keys
+from tests.routes.conftest import Api, profile_body
+
+
+def test_update_wants_the_password_again_for_another_server(api: Api) -> None:
+    made = api.profile()
+    answer = api.put(
+        f"/api/import/profiles/{made['id']}", profile_body(host="other.example.com", port=6543, password=None)
+    )
+    assert (answer.status_code, answer.json_body["errors"]) == (422, {"password": ["The password field is required."]})
+    assert (
+        api.put(f"/api/import/profiles/{made['id']}", profile_body(host="other.example.com", port=6543)).status_code
+        == 200
+    )
+
+
+@pytest.mark.parametrize("password", ["", None])
+@pytest.mark.accepts("SV-041")
+def test_update_keeps_the_password_when_it_comes_empty(api: Api, password: str | None) -> None:
+    made = api.profile()
+    assert api.put(f"/api/import/profiles/{made['id']}", profile_body() | {"password": password}).status_code == 200
+    stored = dynamo.get("state", keys.profile(api.org, made["id"])) or {}
+    assert encryption.decrypt(stored["password"], org=api.org, owner=made["id"]) == "canary-5f2c-password"
