@@ -57,7 +57,7 @@ def show(job: Job, now: float | None = None) -> dict[str, Any]:
         "dry_run": job["dry_run"],
         "import_options": job["options"],
         "mode_config": job["mode_config"],
-        "estimated_total": total(job, "planned") or job.get("estimated_total"),
+        "estimated_total": total(job, "planned"),
         "completed_at": timestamp(job.get("completed_at")),
         "errors": job["errors"] or None,
         "metadata": {"source_counts": {name: words["planned"] for name, words in counts(job).items()}},

@@ -54,6 +54,11 @@ def test_operation(found, text):
     assert progress.operation(found) == text
 
 
+def test_the_total_is_a_number_before_the_source_is_counted():
+    begun = job(number=1, profile={}, options={}, mode_config={}, errors=[], created_by={}, created_at=0, types=[])
+    assert progress.show(begun)["estimated_total"] == 0
+
+
 def test_every_state_has_a_word_of_the_reference():
     states = {*jobs.LEGAL, *(state for moves in jobs.LEGAL.values() for state in moves)}
     shown = {jobs.shown_status({"status": state}) for state in states}
