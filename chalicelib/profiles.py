@@ -313,9 +313,16 @@ def show_whole(profile: Profile) -> dict[str, Any]:
 
 
 def configuration(profile: Profile) -> dict[str, Any]:
-    """The profile's queries by type, in the shape the query builder reads."""
+    """The saved query at top level, as the query builder reads it, and all queries by type in `queries`.
+
+    A template's queries are nobody's saved one. Of several saved ones the first in the order of import is shown.
+    """
     shown = {name: query.model_dump(mode="json") for name, query in queries(profile).items()}
-    return {"queries": shown}
+    saved = next((query for name, query in shown.items() if name in profile["queries"]), {})
+    return {part: saved[part] for part in _BUILDER_PARTS if part in saved} | {"queries": shown}
+
+
+_BUILDER_PARTS = ("base_table", "joins", "fields", "filters", "target_type")
 
 
 def _template(template_id: str | None) -> dict[str, str] | None:
