@@ -67,8 +67,6 @@ def encode(value: Any) -> dict[str, Any]:
         return {"L": [encode(inner) for inner in value]}
     if kind is float:
         return {"N": repr(value)}
-    if kind is bytes:
-        return {"B": value}
     if kind in (set, frozenset):
         return {"SS": sorted(value)}
     raise TypeError(f"cannot store a {kind.__name__}")
@@ -77,7 +75,7 @@ def encode(value: Any) -> dict[str, Any]:
 def decode(attribute: dict[str, Any]) -> Any:
     """The Python value of one attribute. Whole numbers come back as int, others as float."""
     for kind, value in attribute.items():
-        if kind in ("S", "BOOL", "B"):
+        if kind in ("S", "BOOL"):
             return value
         if kind == "N":
             return int(value) if value.lstrip("-").isdigit() else float(value)
@@ -287,6 +285,7 @@ def batch_get(
 def call(operation: str, **request: Any) -> dict[str, Any]:
     """One call with the service's errors sorted into ours."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from pydantic_core import PydanticSerializationError
 
     method: Callable[..., dict[str, Any]] = getattr(client("dynamodb"), operation)
     for attempt in range(CONFLICT_ATTEMPTS):
@@ -296,6 +295,8 @@ def call(operation: str, **request: Any) -> dict[str, Any]:
             if error.response["Error"]["Code"] != "TransactionConflictException":
                 raise _sorted(error) from error
             _step_aside(attempt)
+        except PydanticSerializationError:
+            raise Unacceptable("a text is no Unicode: it has half of a surrogate pair") from None
         except BotoCoreError as error:
             raise Retryable(f"DynamoDB cannot be reached: {type(error).__name__}", code="unavailable") from error
     raise Retryable("the item is being changed by transactions", code="transaction_conflict")
