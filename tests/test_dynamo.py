@@ -36,7 +36,8 @@ def test_every_name_of_an_expression_gets_its_placeholder():
 
 HARD = {
     "text": 'a"\\\n\u2028\x00\x7f ü 🙂 </script>',
-    "deep": {"list": [1, -0.5, 10**30, None, {"": [True]}]},
+    "list": [1, -0.5, 10**30, None],
+    "deep": {"a b": {"c": True}},
     "empty": {},
 }
 
