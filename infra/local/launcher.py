@@ -1,13 +1,18 @@
-"""The embedded cloud's process: ministack with one difference, run by `cloud.py` as a script of its own.
+"""The embedded cloud's process: ministack with two differences, run by `cloud.py` as a script of its own.
 
 On AWS a Python function that raises reports the exception's class as errorType, and the state machine's Retry and
 Catch go by it. Ministack reports every exception as Runtime.HandlerError, so the name is read from the traceback
 it keeps beside the answer. A worker that died is Runtime.ExitError, as when Lambda's own process goes.
+
+And it reads every PartiQL statement of a batch twice, token by token, which was two thirds of a large import's time:
+here the second reading gets what the first one found, and a text that is known is not taken apart again.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 Answer = dict[str, Any]
@@ -44,12 +49,30 @@ def with_class_names(execute: Callable[..., Answer]) -> Callable[..., Answer]:
     return wrapped
 
 
+def read_once(parse: Callable[[str, Any], Answer]) -> Callable[[str, Any], Answer]:
+    """Wrap ministack's reader of statements: asked again for the very same parameters, it hands out what it read.
+
+    Only the last one is kept, by identity, so nothing is shared between statements; a thread has its own.
+    """
+    last = threading.local()
+
+    def wrapped(statement: str, parameters: Any) -> Answer:
+        if getattr(last, "statement", None) != statement or last.parameters is not parameters:
+            read = parse(statement, parameters)
+            last.statement, last.parameters, last.read = statement, parameters, read
+        return dict(last.read)
+
+    return wrapped
+
+
 def main() -> None:
     """Serve until SIGTERM; everything else comes from the environment (`cloud.py`)."""
     from ministack import app
-    from ministack.services import lambda_svc
+    from ministack.services import _dynamodb_keywords, dynamodb, lambda_svc
 
     lambda_svc._execute_function_warm = with_class_names(lambda_svc._execute_function_warm)
+    dynamodb._parse_partiql = read_once(dynamodb._parse_partiql)
+    _dynamodb_keywords._tokenize = lru_cache(256)(_dynamodb_keywords._tokenize)
     app.main()
 
 

@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from chalicelib.errors import Fatal, Retryable
-from infra.local.launcher import error_type, with_class_names
+from infra.local.launcher import error_type, read_once, with_class_names
 
 
 def log_of(error: Exception, printed: str = "") -> str:
@@ -56,3 +56,26 @@ def test_only_unnamed_errors_get_a_name(answer: dict[str, object], expected: str
 def test_an_answer_passes_through() -> None:
     answer = {"body": {"errorMessage": "data", "errorType": "Runtime.HandlerError"}, "log": "x.Fatal: data"}
     assert with_class_names(lambda: dict(answer))() == answer
+
+
+def test_a_statement_is_read_once_for_the_same_parameters_and_anew_for_others() -> None:
+    calls = []
+
+    def parse(statement: str, parameters: list[str]) -> dict[str, object]:
+        calls.append((statement, *parameters))
+        if not parameters:
+            raise ValueError
+        return {"op": statement, "item": parameters}
+
+    read = read_once(parse)
+    first, equal = ["a"], ["a"]
+    once = read("INSERT", first)
+    once["op"] = "changed by its user"
+    assert read("INSERT", first) == {"op": "INSERT", "item": ["a"]}
+    assert calls == [("INSERT", "a")]
+    read("UPDATE", first)
+    read("UPDATE", equal)
+    assert calls[1:] == [("UPDATE", "a"), ("UPDATE", "a")]
+    for _ in range(2):
+        with pytest.raises(ValueError):  # noqa: PT011
+            read("INSERT", [])
