@@ -24,6 +24,8 @@ them, 5 tries without chance in the waits ended one task in five, 12 with it one
 
 Table = Literal["state", "records"]
 Item = dict[str, Any]
+Operation = tuple[Literal["Put", "Update", "Delete", "ConditionCheck"], dict[str, Any]]
+"""One part of a transaction: what it is, and what an `..._operation` made."""
 
 BATCH_GET_KEYS = 100
 """Most keys of one BatchGetItem (AWS API reference)."""
@@ -178,7 +180,7 @@ def _expressions(expression: str, condition: str | None, values: dict[str, Any] 
     return parts
 
 
-def transact(operations: Iterable[tuple[Literal["Put", "Update", "Delete", "ConditionCheck"], dict[str, Any]]]) -> None:
+def transact(operations: Iterable[Operation]) -> None:
     """All of the operations or none, at most 100.
 
     Raises Refused with one reason an operation ("None", "ConditionalCheckFailed", ...) when a condition did not

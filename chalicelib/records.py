@@ -22,6 +22,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from chalicelib import dynamo, keys, storage, targets
+from chalicelib.dynamo import Operation
 from chalicelib.errors import Invalid, NotFound
 from chalicelib.keys import Key
 
@@ -148,6 +149,28 @@ def show(record: Record, *, whole: bool = False) -> dict[str, Any]:
     if truncated:
         shown["truncated"] = truncated
     return shown | {"version": record["ver"], "imported_at": record["origin"]["at"]}
+
+
+_MINE = "attribute_not_exists(#pk) OR #id = :id"
+
+
+def claim(org: str, record_type: str, record_id: str, field: str, value: str) -> Operation:
+    """Takes a unique value for a record, in the transaction that writes the record. Refused when another has it."""
+    key = keys.claim(org, record_type, field, value)
+    return "Put", dynamo.put_operation("records", key, {"id": record_id}, condition=_MINE, values={"id": record_id})
+
+
+def free(org: str, record_type: str, record_id: str, field: str, value: str) -> Operation:
+    """Gives a record's unique value back, in the transaction that writes the record. Never frees another's."""
+    key = keys.claim(org, record_type, field, value)
+    return "Delete", dynamo.delete_operation("records", key, condition=_MINE, values={"id": record_id})
+
+
+def listed_below(org: str, record_type: str, refs: dict[str, Any]) -> str | None:
+    """What a record with these references bears as `parent`; None when it is nobody's child."""
+    name = targets.get(record_type).PARENT
+    parent = refs.get(name) if name else None
+    return keys.children(org, record_type, parent["id"]) if parent else None
 
 
 def offload(org: str, data: dict[str, Any]) -> dict[str, Any]:

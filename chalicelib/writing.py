@@ -14,7 +14,7 @@ from typing import Any
 
 from chalicelib import dynamo, keys, records, targets
 from chalicelib.decisions import Line, Scope
-from chalicelib.dynamo import Refused
+from chalicelib.dynamo import Operation, Refused
 from chalicelib.errors import Fatal, Retryable
 from chalicelib.keys import Key
 
@@ -34,8 +34,6 @@ _TRANSIENT = {
     "ThrottlingError",
     "TransactionConflict",
 }
-
-Operation = tuple[Any, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -78,13 +76,13 @@ def prepare(line: Line, scope: Scope, mark: str, imported_at: str | None) -> Wri
         "by": mark,
         "origin": before["origin"] if before and not revives else _origin(line, scope, imported_at),
     }
-    parent = write["refs"].get(scope.parent) if scope.parent else None
+    parent = records.listed_below(scope.org, scope.record_type, write["refs"])
     if parent:
-        item["parent"] = keys.children(scope.org, scope.record_type, parent["id"])
+        item["parent"] = parent
     if write["keys"] or targets.get(scope.record_type).UNIQUE_KEYS:
         item["keys"] = write["keys"]
-    beside += [_claim(scope, record_id, *key) for key in write["claim"]]
-    beside += [_free(scope, record_id, *key) for key in write["free"]]
+    beside += [records.claim(scope.org, scope.record_type, record_id, *key) for key in write["claim"]]
+    beside += [records.free(scope.org, scope.record_type, record_id, *key) for key in write["free"]]
     key = keys.record(scope.org, scope.record_type, record_id)
     drops = (("deleted", "expires") if revives else ()) + (("parent",) if scope.parent and not parent else ())
     return Write(line, key, mark, item, write["expect"], drops, tuple(beside))
@@ -93,18 +91,6 @@ def prepare(line: Line, scope: Scope, mark: str, imported_at: str | None) -> Wri
 def _origin(line: Line, scope: Scope, imported_at: str | None) -> dict[str, Any]:
     table = scope.origins[scope.record_type]
     return {"source": scope.source_id, "table": table, "ext": line["ext"], "at": imported_at}
-
-
-def _claim(scope: Scope, record_id: str, field: str, value: str) -> Operation:
-    key = keys.claim(scope.org, scope.record_type, field, value)
-    free = "attribute_not_exists(#pk) OR #id = :id"
-    return "Put", dynamo.put_operation("records", key, {"id": record_id}, condition=free, values={"id": record_id})
-
-
-def _free(scope: Scope, record_id: str, field: str, value: str) -> Operation:
-    key = keys.claim(scope.org, scope.record_type, field, value)
-    mine = "attribute_not_exists(#pk) OR #id = :id"
-    return "Delete", dynamo.delete_operation("records", key, condition=mine, values={"id": record_id})
 
 
 def _link(line: Line, scope: Scope) -> list[Operation]:
