@@ -3,6 +3,7 @@
 #   make run                 the whole journey on this machine, then serve until Ctrl-C
 #   make run ONCE=1          the same, ending with the summary and its exit status
 #   make test | check        the tests | format, lint, types and the tests
+#   make package             the artifact for AWS, in dist/ (ARCH=arm64 for Graviton)
 #
 # CONVERSATIONS=50000 sizes the sample source, PORT=8500 moves the API; all other ports are chosen free.
 
@@ -14,12 +15,13 @@ PY := .venv/bin/python
 STAMP := .venv/.installed
 
 CONVERSATIONS ?= 2000
+ARCH ?= x86_64
 export CONVERSATIONS SEED ONCE PORT STATE
 
 # No byte code of links in .wharf/build, no surprises from the caller's shell.
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help venv run test check format bench clean
+.PHONY: help venv run test check format package bench clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -60,6 +62,9 @@ check: $(STAMP) ## format, lint, types, tests
 format: $(STAMP) ## let ruff put the code in shape
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
+
+package: $(STAMP) ## the zip and the template for AWS, in dist/
+	@exec $(PY) -m infra.package --architecture $(ARCH)
 
 bench: $(STAMP) ## the benchmarks, one line of JSON each
 	@exec $(PY) -m benchmarks

@@ -1,6 +1,6 @@
-"""From the source tree to a running stack: `chalice package`, then CloudFormation, in the embedded cloud.
+"""From the source tree to a running stack: the packaged template, then CloudFormation, in the embedded cloud.
 
-`package` makes the template that is deployed anywhere; `deploy` puts it into one embedded cloud and sets what
+`deploy` takes the very template that goes to AWS (`infra/package.py`), puts it into one embedded cloud and sets what
 ministack drops. Nothing happens when the same sources were deployed there before.
 """
 
@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import subprocess
 import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from infra import package
 from infra.local.cloud import Cloud
-from infra.local.processes import CannotStart, scrubbed
+from infra.local.processes import CannotStart
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = package.ROOT
 STACK_NAME = "wharf-local"
 ARTIFACTS = "wharf-local-artifacts"
 CONCURRENCY = 2
 """Chunks at a time. More gains nothing on two cores and costs 0.3 GB each (measured: 4 and 8 are no faster)."""
-
-CHALICE = "from chalice.cli import main; main()"
-"""Chalice on this interpreter; it has no `-m` and its script may belong to another environment."""
 
 NOT_IN_MINISTACK = {
     # "Unsupported resource type"; the stage serves the API without it.
@@ -34,54 +30,6 @@ NOT_IN_MINISTACK = {
 }
 
 Template = dict[str, Any]
-
-
-def package(build: Path, *, stage: str = "local", root: Path = ROOT) -> Path:
-    """Make template and zip in `build` and return the folder that holds sam.json and deployment.zip.
-
-    The project Chalice sees is a folder of links beside an empty requirements.txt: the embedded cloud's workers run
-    on this environment's packages, and installing them into the zip would take a minute.
-    """
-    project, out = build / "project", build / "out"
-    shutil.rmtree(build, ignore_errors=True)
-    (project / ".chalice").mkdir(parents=True)
-    for name in ("app.py", "chalicelib"):
-        (project / name).symlink_to(root / name)
-    for file in (root / ".chalice").glob("*.json"):
-        shutil.copy(file, project / ".chalice")
-    (project / "requirements.txt").touch()
-    resources = build / "resources.json"
-    resources.write_text(json.dumps(merged_resources(root / "infra")))
-    command = [sys.executable, "-c", CHALICE, "--project-dir", str(project), "package", "--stage", stage]
-    done = subprocess.run(
-        [*command, "--merge-template", str(resources), str(out)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=project,
-        env=scrubbed(AWS_DEFAULT_REGION="us-east-1", PYTHONDONTWRITEBYTECODE="1"),
-    )
-    if done.returncode:
-        raise CannotStart(f"chalice package failed:\n{done.stdout}{done.stderr}")
-    return out
-
-
-def merged_resources(infra: Path) -> Template:
-    """`resources.yaml` with the state machines' definitions in place of their paths.
-
-    MaxConcurrency is a number in the language but a string in the .json file, where "${Concurrency}" has to stand in
-    quotes for the file to be JSON; they go here.
-    """
-    import yaml
-
-    template: Template = yaml.safe_load((infra / "resources.yaml").read_text())
-    for resource in template["Resources"].values():
-        if resource.get("Type") == "AWS::StepFunctions::StateMachine":
-            properties = resource["Properties"]
-            definition = json.loads((infra / properties["DefinitionString"]).read_text())
-            text = json.dumps(definition, separators=(",", ":"))
-            properties["DefinitionString"] = text.replace('"${Concurrency}"', "${Concurrency}")
-    return template
 
 
 def deploy(cloud: Cloud, state: Path, *, root: Path = ROOT) -> dict[str, str]:
@@ -92,7 +40,7 @@ def deploy(cloud: Cloud, state: Path, *, root: Path = ROOT) -> dict[str, str]:
     outputs = stack_outputs(cloud)
     if outputs and deployed.get("sources") == wanted:
         return outputs
-    out = package(state / "build", root=root)
+    out = package.chalice(state / "build", stage="local", root=root)
     template = for_ministack(json.loads((out / "sam.json").read_text()))
     outputs = apply(cloud, upload(cloud, template, out), update=outputs is not None)
     set_what_was_dropped(cloud, template, outputs)
@@ -103,7 +51,7 @@ def deploy(cloud: Cloud, state: Path, *, root: Path = ROOT) -> dict[str, str]:
 def fingerprint(root: Path) -> str:
     """One hash over everything the deployed stack is made of."""
     digest = hashlib.sha256(f"{sys.version} {version('chalice')} {version('ministack')}".encode())
-    files = [root / "app.py", Path(__file__)]
+    files = [root / "app.py", Path(__file__), Path(package.__file__)]
     for folder, pattern in (
         ("chalicelib", "*.py"),
         (".chalice", "*.json"),

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from infra.local import deploy
+from infra import package
 
-MACHINE = deploy.ROOT / "infra" / "statemachines" / "import.asl.json"
+MACHINE = package.ROOT / "infra" / "statemachines" / "import.asl.json"
 
 
 @pytest.fixture(scope="session")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with sam.json and deployment.zip, for the stage that goes to AWS."""
-    return deploy.package(tmp_path_factory.mktemp("build"), stage="prod")
+    return package.chalice(tmp_path_factory.mktemp("build"), stage="prod")
 
 
 @pytest.fixture(scope="session")
