@@ -14,8 +14,8 @@ from cli.terminal import Json
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Set up a deployment. Needs AWS credentials.")
 
-OUTPUT = "BootstrapFunction"
-"""The output of the CloudFormation stack that names the function."""
+FUNCTION, ENDPOINT = "BootstrapFunction", "EndpointURL"
+"""The outputs of the CloudFormation stack that name the function and the address of the API."""
 
 
 @app.callback()
@@ -30,18 +30,20 @@ def bootstrap(
     name: Annotated[str, typer.Option(help="Name of its first administrator.")],
     function: Annotated[str | None, typer.Option(help="Name of the deployed bootstrap function.")] = None,
     stack: Annotated[str, typer.Option(help="CloudFormation stack to find the function in.")] = "wharf",
+    region: Annotated[str | None, typer.Option(help="AWS region of the stack, else the credentials' own.")] = None,
     as_json: Json = False,
 ) -> None:
     """Create an organisation, its administrator and an API token. The token is shown once, now.
 
     AWS_ENDPOINT_URL leads to another AWS-compatible endpoint, such as the local one.
     """
-    made = make(org=org, email=email, name=name, function=function, stack=stack)
+    made = make(org=org, email=email, name=name, function=function, stack=stack, region=region)
     if as_json:
         return terminal.print_json(made)
-    terminal.note(
-        f"Organisation {made['org']} with administrator {made['user']}. Keep the token, it is not shown again:"
-    )
+    terminal.note(f"Organisation {made['org']} with administrator {made['user']}.")
+    if made["endpoint"] and not os.environ.get("AWS_ENDPOINT_URL"):
+        terminal.note(f"Save access to it with `wharf --endpoint {made['endpoint']} login`.")
+    terminal.note("Keep the token, it is not shown again:")
     return terminal.out().print(made["token"], soft_wrap=True)
 
 
@@ -52,20 +54,22 @@ def make(
     name: str,
     function: str | None = None,
     stack: str = "wharf",
+    region: str | None = None,
     session: Any = None,
 ) -> dict[str, str]:
-    """Invoke the bootstrap function: {"org", "user", "token"}. Raises Failure when AWS or the function says no.
+    """Invoke the bootstrap function: {"org", "user", "token", "endpoint"}. Raises Failure when AWS or it says no.
 
+    endpoint: the API's address as the stack knows it, empty when the function was named instead.
     session: whatever has `client(service)`, by default boto3 with the environment's credentials.
     """
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    source = session or boto3.session.Session()
     try:
-        wanted = function or _function_of(source, stack)
+        source = session or boto3.session.Session(region_name=region)
+        outputs = {FUNCTION: function} if function else _outputs(source, stack)
         answer = source.client("lambda").invoke(
-            FunctionName=wanted, Payload=json.dumps({"org": org, "email": email, "name": name}).encode()
+            FunctionName=outputs[FUNCTION], Payload=json.dumps({"org": org, "email": email, "name": name}).encode()
         )
         body = json.loads(answer["Payload"].read())
     except (BotoCoreError, ClientError, ValueError) as error:
@@ -73,18 +77,20 @@ def make(
     if answer.get("FunctionError") or "token" not in body:
         said = body.get("errorMessage") or "it answered without a token"
         raise Failure(f"The bootstrap function failed: {terminal.one_line(said, 300)}")
-    return {word: str(body[word]) for word in ("org", "user", "token")}
+    made = {word: str(body[word]) for word in ("org", "user", "token")}
+    return made | {"endpoint": outputs.get(ENDPOINT, "").rstrip("/")}
 
 
-def _function_of(source: Any, stack: str) -> str:
+def _outputs(source: Any, stack: str) -> dict[str, str]:
+    """The stack's outputs, the function's name among them."""
     for found in source.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]:
-        for output in found.get("Outputs", []):
-            if output["OutputKey"] == OUTPUT:
-                return str(output["OutputValue"])
-    raise Failure(f"The stack {stack!r} has no output {OUTPUT}.", hint="Give --function.")
+        outputs = {output["OutputKey"]: str(output["OutputValue"]) for output in found.get("Outputs", [])}
+        if FUNCTION in outputs:
+            return outputs
+    raise Failure(f"The stack {stack!r} has no output {FUNCTION}.", hint="Give --function.")
 
 
 def _hint() -> str:
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     where = f"AWS_ENDPOINT_URL is {endpoint}." if endpoint else "AWS_ENDPOINT_URL is not set, so this is real AWS."
-    return f"{where} Give --function or --stack when the name is another."
+    return f"{where} Give --stack, --region or --function when they are others."

@@ -62,6 +62,27 @@ def imported(wharf: Wharf, sample: Sample) -> dict[str, object]:
     return done
 
 
+def test_bootstrap_tells_where_the_api_is_and_the_token_opens_it(wharf: Wharf, deployed: Stack) -> None:
+    who = ("--org", "Second", "--email", "bo@command.example", "--name", "Bo")
+    made = json.loads(
+        wharf("admin", "bootstrap", *who, "--stack", "wharf-local", "--region", "us-east-1", "--json").stdout
+    )
+    assert made["endpoint"] == deployed.outputs["EndpointURL"].rstrip("/")
+    assert made["endpoint"].endswith("/live")
+    listed = json.loads(wharf("--token", made["token"], "profiles", "list", "--json").stdout)
+    assert listed == []
+
+
+def test_bootstrap_names_what_aws_refused(wharf: Wharf) -> None:
+    who = ("--org", "Third", "--email", "cy@command.example", "--name", "Cy")
+    refused = wharf("admin", "bootstrap", *who, "--stack", "no-such-stack", code=1)
+    assert "AWS refused:" in refused.stderr
+    assert "no-such-stack" in refused.stderr
+    assert "--stack, --region or --function" in " ".join(refused.stderr.split())
+    failed = wharf("admin", "bootstrap", *who, "--function", "no-such-function", code=1)
+    assert "AWS refused:" in failed.stderr
+
+
 def test_doctor_finds_a_healthy_stack(wharf: Wharf) -> None:
     found = {one["check"]: one["state"] for one in json.loads(wharf("doctor", "--json").stdout)}
     assert found == {"python": "ok", "endpoint": "ok", "clock": "ok", "token": "ok", "aws": "ok"}
