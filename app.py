@@ -7,9 +7,7 @@ so whatever is imported here is paid for by each of them at every cold start.
 
 from __future__ import annotations
 
-import json
 import pkgutil
-import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -17,11 +15,12 @@ from typing import Any
 
 from chalice.app import Blueprint, Chalice, CloudWatchEvent, Rate, Response
 
-from chalicelib import requests, routes
+from chalicelib import requests, routes, telemetry
+from chalicelib.errors import Fatal, WharfError
 
 Event = dict[str, Any]
 
-app = Chalice(app_name="wharf")
+app = Chalice(app_name=telemetry.LOGGER, configure_logs=False)  # its logger is ours; telemetry puts it to work
 app.register_middleware(requests.translate, "http")
 
 for _module in sorted(module.name for module in pkgutil.iter_modules(routes.__path__)):
@@ -112,26 +111,22 @@ def bootstrap(event: Event, context: Any) -> Event:
 
 
 def invoke(name: str, run: Callable[..., Event], event: Event, context: Any) -> Event:
-    """Run a step with the clock and the seconds it has left, and log one line of JSON about it.
+    """Run a step with the clock and the seconds it has left, and write one line of JSON about it.
 
-    The line holds ids and the outcome, never what the event carries besides. It goes to stderr, which CloudWatch
-    keeps like stdout; the embedded cloud waits 50 ms for a handler that writes none.
+    Only our own errors go out. Lambda writes what it is left with into the log, message and all.
     """
-    started = time.monotonic()
-    line: Event = {key: event[key] for key in ("org", "job", "type", "chunk") if "job" in event and key in event}
-    line |= {"step": name, "request_id": context.aws_request_id}
+    ids = {key: event[key] for key in ("org", "job", "type", "chunk") if "job" in event and key in event}
 
     def remaining() -> float:
         """Seconds until Lambda ends this invocation."""
         return float(context.get_remaining_time_in_millis()) / 1000
 
     try:
-        answer = run(event, now=time.time, remaining=remaining)
-        line["state"] = answer.get("state")
-        return answer
-    except Exception as error:
-        line |= {"error": type(error).__name__, "code": getattr(error, "code", None)}
+        with telemetry.invocation("step", name, request_id=context.aws_request_id, **ids) as outcome:
+            answer = run(event, now=time.time, remaining=remaining)
+            outcome["state"] = answer.get("state", "done")
+            return answer
+    except WharfError:
         raise
-    finally:
-        line["seconds"] = round(time.monotonic() - started, 3)
-        sys.stderr.write(json.dumps(line) + "\n")
+    except Exception:  # noqa: BLE001 -- it has been written down
+        raise Fatal("An internal error occurred", code="internal") from None

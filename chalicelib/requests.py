@@ -1,7 +1,7 @@
 """What every request meets, in one place: token, permission, ids, query, body, answer, errors.
 
 A route is declared on `Routes` with the permission it needs; there is no other way to make one. The function says by
-its parameters what it wants: `caller`, `query` and `body` (pydantic models), and the segments of its path. Refused:
+its parameters what it wants: `caller`, `query` and `body` (pydantic models), `if_match`, and the segments of its path. Refused:
 unknown fields, malformed JSON, large bodies, ids of the wrong shape. Every refusal has the same body (see `refusal`).
 """
 
@@ -11,11 +11,9 @@ import base64
 import inspect
 import json
 import re
-import sys
-import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
@@ -24,7 +22,7 @@ from chalice.app import Blueprint, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
 
-from chalicelib import access, messages
+from chalicelib import access, messages, preconditions, telemetry
 from chalicelib.errors import (
     BadRequest,
     Forbidden,
@@ -99,6 +97,7 @@ class Endpoint:
     body: type[Body] | None
     call: Callable[..., dict[str, Any]]
     wants: frozenset[str]
+    versioned: bool = False
 
 
 class Routes(Blueprint):
@@ -107,18 +106,28 @@ class Routes(Blueprint):
     def __init__(self, module: str) -> None:
         super().__init__(module)
         self.endpoints: list[Endpoint] = []
+        self.resource = module.rpartition(".")[2]
 
     def route(self, path: str, **_: Any) -> Callable[..., Any]:
         """Not the way in: `on` is."""
         raise TypeError(f"{path}: declare it with `on`, which asks for a permission")
 
     def on(
-        self, method: Method, path: str, *, permission: access.Permission | Public, status: int = 200
+        self,
+        method: Method,
+        path: str,
+        *,
+        permission: access.Permission | Public,
+        status: int = 200,
+        versioned: bool = False,
     ) -> Callable[[View], View]:
-        """Declare the route `method path`, answered with `status` by the decorated function."""
+        """Declare the route `method path`, answered with `status` by the decorated function.
+
+        versioned: the answer's `version` is its entity tag too, in the ETag header.
+        """
 
         def declare(function: View) -> View:
-            endpoint = _endpoint(method, path, permission, status, function)
+            endpoint = replace(_endpoint(method, path, permission, status, function), versioned=versioned)
 
             def view(**segments: str) -> Response:
                 return _answer(endpoint, self.current_request, segments)
@@ -127,9 +136,14 @@ class Routes(Blueprint):
             # Chalice would refuse a GET for the type of its empty body; a body that is not JSON is refused as such.
             super(Routes, self).route(path, methods=[method], content_types=[])(view)
             self.endpoints.append(endpoint)
+            _RESOURCES[path] = self.resource
             return function
 
         return declare
+
+
+_RESOURCES: dict[str, str] = {}
+"""Path -> the file its routes are in, what metrics go by."""
 
 
 def _endpoint(
@@ -141,7 +155,7 @@ def _endpoint(
 ) -> Endpoint:
     wants = frozenset(inspect.signature(function).parameters)
     segments = set(_SEGMENT.findall(path))
-    if wants - {"caller", "query", "body"} != segments or (permission == "public" and "caller" in wants):
+    if wants - {"caller", "query", "body", "if_match"} != segments or (permission == "public" and "caller" in wants):
         raise TypeError(f"{method} {path}: {function.__name__} does not fit its path or permission")
     hints = get_type_hints(function)
     body = hints.get("body", NoBody) if method != "GET" else None
@@ -154,9 +168,11 @@ def _answer(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> R
     except RequestError as error:
         return refusal(request, error)
     except Retryable as error:
-        request.context["unavailable"] = error.message
+        request.context["error"] = error
         return _problem(request, 503, "unavailable", "Service temporarily unavailable", {}, {"Retry-After": "2"})
-    return _json(request, endpoint.status, answer)
+    return _json(
+        request, endpoint.status, answer, {"ETag": preconditions.tag(answer["version"])} if endpoint.versioned else None
+    )
 
 
 def _arguments(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> dict[str, Any]:
@@ -164,12 +180,13 @@ def _arguments(endpoint: Endpoint, request: Request, segments: dict[str, str]) -
     arguments: dict[str, Any] = {}
     if endpoint.permission != "public":
         caller = access.authenticate(_bearer(request), now=datetime.now(UTC))
-        request.context["caller"] = caller
+        telemetry.identify(org=caller.org, user=caller.user_id)
         if endpoint.permission not in caller.permissions:
             raise Forbidden("This action is unauthorized.")
         arguments["caller"] = caller
     arguments |= {name: _segment(name, value) for name, value in segments.items()}
     arguments["query"] = _query(endpoint.query, request)
+    arguments["if_match"] = preconditions.IfMatch(request.headers.get("if-match"))
     if endpoint.body:
         arguments["body"] = _body(endpoint.body, request)
     return {name: value for name, value in arguments.items() if name in endpoint.wants}
@@ -189,6 +206,7 @@ def _segment(name: str, value: str) -> str:
     found = value.lower()
     if not _UUID.match(found):
         raise NotFound(_absent(name))
+    telemetry.identify(**{name.removesuffix("_id"): found})
     return found
 
 
@@ -302,6 +320,7 @@ def nowhere(request: Request, routes: Mapping[str, Mapping[str, Any]]) -> Respon
 def _problem(
     request: Request, status: int, code: str, message: str, more: dict[str, Any], headers: dict[str, Any]
 ) -> Response:
+    request.context["code"] = code
     first = next(iter(more.get("errors", {}).values()), [message])[0]
     body = {
         "message": message,
@@ -342,27 +361,20 @@ def request_id(request: Request) -> str:
 def translate(request: Request, get_response: Callable[[Request], Response]) -> Response:
     """Middleware: Chalice's own answers (405, crashed views) get our body, and every request its line in the log.
 
-    A crashed view has been logged with its traceback by then; the caller learns the request id and nothing else.
+    A crashed view has been logged with its frames by then; the caller learns the request id and nothing else.
     """
-    started = time.perf_counter()
-    response = get_response(request)
-    if not isinstance(response.body, str):
-        code, message = _CHALICE.get(response.status_code, ("internal", "Internal server error"))
-        allow = {name: value for name, value in response.headers.items() if name == "Allow"}
-        response = _problem(request, response.status_code, code, message, {}, allow)
-    caller: access.Caller | None = request.context.get("caller")
-    line = {
-        "request_id": request_id(request),
-        "method": request.method,
-        "path": request.path,
-        "status": response.status_code,
-        "milliseconds": round((time.perf_counter() - started) * 1000, 1),
-        "org": caller.org if caller else None,
-        "user": caller.user_id if caller else None,
-    }
-    if "unavailable" in request.context:
-        line["unavailable"] = request.context["unavailable"]
-    sys.stderr.write(to_json(line).decode() + "\n")  # the embedded cloud waits 50 ms for a handler that writes none
+    resource = _RESOURCES.get(request.path, "elsewhere")
+    route = f"{request.method} {request.path}"
+    with telemetry.invocation("resource", resource, request_id=request_id(request), route=route) as outcome:
+        response = get_response(request)
+        if not isinstance(response.body, str):
+            code, message = _CHALICE.get(response.status_code, ("internal", "Internal server error"))
+            allow = {name: value for name, value in response.headers.items() if name == "Allow"}
+            response = _problem(request, response.status_code, code, message, {}, allow)
+        outcome |= {"status": response.status_code, "code": request.context.get("code")}
+        if "error" in request.context:
+            outcome |= telemetry.described(request.context["error"])
+        telemetry.count(requests=1, failures=int(response.status_code >= 500))
     return response
 
 

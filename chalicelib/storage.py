@@ -16,7 +16,7 @@ from typing import Any
 from isal import isal_zlib
 from pydantic_core import from_json, to_json
 
-from chalicelib import settings
+from chalicelib import settings, telemetry
 from chalicelib.clients import client
 from chalicelib.errors import Fatal, Retryable
 
@@ -97,6 +97,7 @@ def get_json(key: str) -> Any:
 def put(key: str, body: bytes, **options: Any) -> str:
     """Write bytes at a key, for good unless the options say otherwise, and return the key."""
     _call("put_object", Key=key, Body=body, **options)
+    telemetry.count(bytes=len(body))
     return key
 
 
@@ -108,6 +109,7 @@ def get(key: str) -> bytes:
         body: bytes = _call("get_object", Key=key)["Body"].read()
     except BotoCoreError as error:
         raise Retryable(f"S3 broke off: {type(error).__name__}", code="unavailable") from error
+    telemetry.count(bytes=len(body))
     return body
 
 

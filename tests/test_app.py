@@ -12,7 +12,17 @@ import pytest
 import app
 from chalicelib.errors import Fatal
 
-HEAVY = ("boto3", "botocore", "psycopg", "sqlglot", "cryptography", "rapidfuzz", "rich", "typer")
+HEAVY = (
+    "boto3",
+    "botocore",
+    "psycopg",
+    "sqlglot",
+    "cryptography",
+    "rapidfuzz",
+    "rich",
+    "typer",
+    "aws_lambda_powertools",
+)
 
 
 def test_importing_the_front_door_loads_nothing_heavy() -> None:
@@ -44,6 +54,10 @@ def test_a_step_writes_one_line_with_its_place_and_outcome(capsys: pytest.Captur
     app.invoke("extract", lambda event, **_: {"state": "done", "canary": 1}, event, context())
     written = line(capsys)
     assert written.pop("seconds") >= 0
+    assert {written.pop(name) for name in ("level", "message", "service")} == {"INFO", "step ended", "wharf"}
+    assert written.pop("timestamp").startswith("20")
+    assert written.pop("cold_start") in (True, False)
+    assert written.pop("_aws")["CloudWatchMetrics"][0]["Dimensions"] == [["service", "step"]]
     assert written == {
         "step": "extract",
         "request_id": "r-1",

@@ -241,12 +241,19 @@ def test_a_hostile_number_of_errors_is_cut(api: Api) -> None:
 
 
 @pytest.mark.accepts("SV-151")
-def test_a_crash_is_500_and_tells_nothing_but_its_id(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_is_500_and_tells_nothing_but_its_id(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     found = settings.get()
     monkeypatch.setattr(settings, "get", lambda: replace(found, state_table="gone"))
+    capfd.readouterr()
     answer = api.get(PROFILES)
     assert answer.status_code == 500
     assert set(answer.json_body) == MEMBERS
+    crash, request = map(json.loads, capfd.readouterr().err.splitlines())
+    assert (crash["level"], crash["error"], request["status"]) == ("ERROR", "ResourceNotFoundException", 500)
+    assert any(re.match(r"chalicelib/dynamo\.py:\d+ call", frame) for frame in crash["stack"])
+    assert {line["request_id"] for line in (crash, request)} == {answer.headers["X-Request-Id"]}
     assert answer.json_body["message"] == "Internal server error"
     assert answer.json_body["code"] == "internal"
     assert answer.json_body["request_id"] == answer.headers["X-Request-Id"]
@@ -297,7 +304,7 @@ def test_every_request_leaves_one_line_without_secrets(api: Api, capfd: pytest.C
     answer = api.post(PROFILES, profile_body())
     out, err = capfd.readouterr()
     line = json.loads(err)
-    assert (line["method"], line["path"], line["status"]) == ("POST", PROFILES, 201)
+    assert (line["route"], line["status"]) == (f"POST {PROFILES}", 201)
     assert (line["org"], line["user"]) == (api.org, api.user)
     assert line["request_id"] == answer.headers["X-Request-Id"]
     assert "canary" not in out + err
