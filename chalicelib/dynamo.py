@@ -193,14 +193,14 @@ def transact(operations: Iterable[Operation]) -> None:
         except Refused as refused:
             if "ConditionalCheckFailed" in refused.reasons or not _in_the_way(refused.reasons):
                 raise
-            _step_aside(attempt)
+            step_aside(attempt)
         else:
             return
     raise Retryable("the items are being changed by somebody else", code="transaction_conflict")
 
 
-def _step_aside(attempt: int) -> None:
-    """Wait at random, at most a second: everybody who was refused tries again."""
+def step_aside(attempt: int) -> None:
+    """Wait at random, at most a second and the longer the more attempts: everybody who was refused tries again."""
     time.sleep(random.random() * min(1.0, 0.02 * 2**attempt))  # noqa: S311 -- no secret
 
 
@@ -218,23 +218,32 @@ def query(
     partition: str,
     *,
     prefix: str = "",
+    between: tuple[str, str] | None = None,
     after: Key | None = None,
     newest_first: bool = False,
     limit: int | None = None,
     consistent: bool = False,
     index: str | None = None,
+    attributes: tuple[str, ...] = (),
 ) -> Iterator[Item]:
     """Items of one partition in sort-key order, read page by page as the caller goes on.
 
-    prefix: only sort keys that begin so. after: start behind this item. limit: size of a page, not of the answer.
-    index: a keys-only index whose partition attribute bears the index's own name; brings keys.
+    prefix: only sort keys that begin so. between: only those from the first to the second, both included. after: start
+    behind this item. limit: size of a page, not of the answer. attributes: the ones to bring; none means all. index: a
+    keys-only index whose partition attribute bears the index's own name; brings keys.
     """
+    if between and between[0] > between[1]:
+        return
     names = {"#pk": index or "pk"}
     condition, values = "#pk = :pk", {":pk": {"S": partition}}
     if prefix:
         names["#sk"] = "sk"
         condition += " AND begins_with(#sk, :prefix)"
         values[":prefix"] = {"S": prefix}
+    if between:
+        names["#sk"] = "sk"
+        condition += " AND #sk BETWEEN :low AND :high"
+        values |= {":low": {"S": between[0]}, ":high": {"S": between[1]}}
     request: dict[str, Any] = {
         "TableName": name(table),
         "KeyConditionExpression": condition,
@@ -243,6 +252,9 @@ def query(
         "ScanIndexForward": not newest_first,
         "ConsistentRead": consistent,
     }
+    if attributes:
+        request["ProjectionExpression"] = ", ".join(f"#{word}" for word in attributes)
+        names |= {f"#{word}": word for word in attributes}
     if index:
         request["IndexName"] = index
     if limit:
@@ -278,7 +290,7 @@ def batch_get(
             request = answer.get("UnprocessedKeys") or {}
             if not request:
                 break
-            time.sleep(0.05 * 2**attempt)
+            step_aside(attempt)
         else:
             raise Retryable("DynamoDB kept keys unprocessed", code="throttled")
     return found
@@ -296,7 +308,7 @@ def call(operation: str, **request: Any) -> dict[str, Any]:
         except ClientError as error:
             if error.response["Error"]["Code"] != "TransactionConflictException":
                 raise _sorted(error) from error
-            _step_aside(attempt)
+            step_aside(attempt)
         except PydanticSerializationError:
             raise Unacceptable("a text is no Unicode: it has half of a surrogate pair") from None
         except BotoCoreError as error:

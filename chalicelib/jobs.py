@@ -19,11 +19,12 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from datetime import date
 from typing import Any
 
-from chalicelib import dynamo, keys, settings
+from chalicelib import dynamo, keys, settings, statistics
 from chalicelib.clients import client
 from chalicelib.dynamo import Refused
 from chalicelib.errors import BadRequest, NotFound, Retryable
@@ -44,6 +45,16 @@ COUNTERS = ("created", "updated", "skipped", "failed", "unprocessed")
 
 LAST_ATTEMPT = 3
 """Times a start looks again at a lock that changes hands under it."""
+
+
+def total(job: Job, *words: str) -> int:
+    """Rows over all types, the words' counts added up."""
+    return sum(job.get(f"{name}_{word}", 0) for name in job["types"] for word in words)
+
+
+def seconds(job: Job, now: float) -> int | None:
+    """How long the job has run or ran."""
+    return int((job.get("completed_at") or now) - job["started_at"]) if job.get("started_at") else None
 
 
 def ended(job: Job) -> bool:
@@ -149,6 +160,7 @@ def _insert(org: str, job: Job) -> None:
                         "Put",
                         dynamo.put_operation("state", keys.active_job(org, job["id"]), {"org": org, "job": job["id"]}),
                     ),
+                    statistics.beginning(org, job["created_at"]),
                 ]
             )
             return
@@ -202,10 +214,40 @@ def get(org: str, job_id: str) -> Job:
     return job
 
 
-def listing(org: str, *, before: str | None = None, page_size: int = 100) -> Iterator[Job]:
-    """Jobs, newest first, read page by page as the caller goes on; `before` is a job id to start behind."""
-    after = keys.job(org, before) if before else None
-    return dynamo.query("state", f"O#{org}", prefix="JOB#", after=after, newest_first=True, limit=page_size)
+def listing(
+    org: str,
+    begin: date | None = None,
+    end: date | None = None,
+    *,
+    behind: str | None = None,
+    page_size: int = 100,
+    attributes: tuple[str, ...] = (),
+) -> Iterator[Job]:
+    """Jobs, newest first, read page by page as the caller goes on; nothing outside the days is read.
+
+    begin, end: only jobs made in these days (UTC), both included. behind: a job id; only older ones. attributes: the
+    ones to bring, `id` among them.
+    """
+    partition, low, high = keys.jobs_between(org, begin, end)
+    if behind:
+        high = min(high, keys.job(org, behind)[1])
+    found = dynamo.query(
+        "state",
+        partition,
+        between=(low, high),
+        newest_first=True,
+        limit=page_size,
+        consistent=True,
+        attributes=attributes,
+    )
+    return (job for job in found if job["id"] != behind)
+
+
+def several(org: str, ids: Iterable[str]) -> list[Job]:
+    """The jobs with these ids, in their order."""
+    wanted = [keys.job(org, job_id) for job_id in ids]
+    found = dynamo.batch_get("state", wanted, consistent=True)
+    return [found[key] for key in wanted if key in found]
 
 
 def active() -> Iterator[tuple[str, str]]:
@@ -241,7 +283,8 @@ def _update(job: Job, values: dict[str, Any], condition: str, condition_values: 
 
 
 def end(job: Job, status: str, values: dict[str, Any]) -> None:
-    """The one move into a final state: frees the profile and takes the job off the active list.
+    """The one move into a final state: frees the profile, takes the job off the active list, adds it to the day's
+    numbers.
 
     Raises Refused when the job has moved meanwhile; the caller reads it again.
     """
@@ -265,6 +308,7 @@ def end(job: Job, status: str, values: dict[str, Any]) -> None:
             ),
             ("Delete", dynamo.delete_operation("state", lock, condition=free, values={"job": job["id"]})),
             ("Delete", dynamo.delete_operation("state", keys.active_job(org, job["id"]))),
+            _counted({**job, **changed}),
         ]
     )
     for record_type in job["types"]:
@@ -272,6 +316,19 @@ def end(job: Job, status: str, values: dict[str, Any]) -> None:
             dynamo.delete("state", keys.type_lock(org, record_type), condition="#job = :job", values={"job": job["id"]})
         except Refused:
             continue  # never taken, or already another job's
+
+
+def _counted(job: Job) -> statistics.Operation:
+    """What an ended job adds to its day. A dry run has imported nothing."""
+    wrote = not job["dry_run"]
+    return statistics.ending(
+        job["org"],
+        job["created_at"],
+        shown_status(job),
+        records_imported=total(job, "created") if wrote else 0,
+        records_failed=total(job, "failed") if wrote else 0,
+        seconds=seconds(job, time.time()) or 0,
+    )
 
 
 def cancel(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from datetime import UTC, date, datetime, time
 
 Key = tuple[str, str]
 
@@ -43,6 +44,30 @@ def profile(org: str, profile_id: str) -> Key:
 def job(org: str, job_id: str) -> Key:
     """A job. Ids are time-ordered (UUIDv7), so the sort key lists jobs by age."""
     return f"O#{org}", f"JOB#{job_id}"
+
+
+def jobs_between(org: str, begin: date | None, end: date | None) -> tuple[str, str, str]:
+    """(partition, low, high): where the jobs made from `begin` to the end of `end` stand, both UTC; None is no bound.
+
+    A UUIDv7 begins with its milliseconds, so their digits are a bound for all ids of that moment.
+    """
+    low = _milliseconds(begin) if begin else 0
+    high = _milliseconds(end) + 24 * 3600 * 1000 if end else 2**48 - 1
+    return f"O#{org}", _first_job(low), _first_job(high)
+
+
+def _milliseconds(day: date) -> int:
+    """Since 1970; no id is older."""
+    return max(0, int(datetime.combine(day, time(), UTC).timestamp() * 1000))
+
+
+def _first_job(milliseconds: int) -> str:
+    return f"JOB#{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}"
+
+
+def daily(org: str, day: date) -> Key:
+    """What the jobs made on a day came to."""
+    return f"O#{org}", f"STATS#{day.isoformat()}"
 
 
 def chunk(org: str, job_id: str, record_type: str, number: int) -> Key:

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.jobs import COUNTERS, Job, ended, shown_status
+from chalicelib.jobs import COUNTERS, Job, ended, seconds, shown_status, total
 
 STARTING = "Initializing import with duplicate detection..."
 
@@ -18,11 +18,6 @@ def counts(job: Job) -> dict[str, dict[str, int]]:
     """Per type: rows planned, extracted, decided, and what became of them."""
     words = ("planned", "extracted", "decided", *COUNTERS)
     return {name: {word: job.get(f"{name}_{word}", 0) for word in words} for name in job["types"]}
-
-
-def total(job: Job, *words: str) -> int:
-    """Rows over all types, the words' counts added up."""
-    return sum(job.get(f"{name}_{word}", 0) for name in job["types"] for word in words)
 
 
 def percentage(job: Job) -> int:
@@ -40,11 +35,6 @@ def percentage(job: Job) -> int:
     else:
         done = (total(job, "extracted", "decided") + 2 * total(job, *COUNTERS)) / 4
     return min(99, int(100 * done / planned))
-
-
-def seconds(job: Job, now: float) -> int | None:
-    """How long the job has run or ran."""
-    return int((job.get("completed_at") or now) - job["started_at"]) if job.get("started_at") else None
 
 
 def show(job: Job, now: float | None = None) -> dict[str, Any]:

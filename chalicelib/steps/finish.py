@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import chunks, dynamo, jobs, keys, ledger, plans, progress, storage
+from chalicelib import chunks, dynamo, jobs, keys, ledger, plans, storage
 from chalicelib.chunks import Chunk
 from chalicelib.dynamo import Refused
 from chalicelib.errors import NotFound
@@ -44,7 +44,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:
         if state != "done":
             return {"state": state}
     job = jobs.get(event["org"], event["job"])
-    if job["status"] == "running" and progress.total(job, "unprocessed"):
+    if job["status"] == "running" and jobs.total(job, "unprocessed"):
         job = jobs.move(job, "failing")  # nobody stopped it, and yet rows are left: never call that completed
     _end(job, now())
     return {"state": "done"}
@@ -121,4 +121,4 @@ def _end(job: Job, now: float) -> None:
 def _final(job: Job) -> str:
     if job["status"] in ("failing", "cancelling"):
         return "failed" if job["status"] == "failing" else "cancelled"
-    return "completed_with_errors" if progress.total(job, "failed") else "completed"
+    return "completed_with_errors" if jobs.total(job, "failed") else "completed"
