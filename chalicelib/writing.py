@@ -6,7 +6,6 @@ that had happened before counts as done: the record bears its mark. Nothing here
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,6 +22,10 @@ STATEMENTS = 25
 
 OPERATIONS = 100
 """Most operations of one TransactWriteItems (AWS API reference)."""
+
+IDLE_ATTEMPTS = 7
+"""Tries in a row without a single statement through before the step gives up: a table that is being throttled takes
+some of a call's statements every time, and giving up would write the whole chunk again."""
 
 REQUEST_BYTES = 3_000_000
 """A request's size is kept below the 4 MB of a transaction (AWS API reference)."""
@@ -163,7 +166,8 @@ def _execute(portion: list[Write], outcome: Outcome) -> list[Write]:
     """25 conditional statements in one call; each is answered on its own. Returns those that were refused."""
     refused: list[Write] = []
     waiting = portion
-    for attempt in range(7):
+    attempt = idle = 0
+    while idle < IDLE_ATTEMPTS:
         answer = dynamo.call("batch_execute_statement", Statements=[_statement(write) for write in waiting])
         again: list[Write] = []
         for write, response in zip(waiting, answer["Responses"], strict=True):
@@ -178,8 +182,10 @@ def _execute(portion: list[Write], outcome: Outcome) -> list[Write]:
                 raise Fatal(f"DynamoDB refused a record: {code}", code="record_refused")
         if not again:
             return refused
+        idle = idle + 1 if len(again) == len(waiting) else 0
         waiting = again
-        time.sleep(0.05 * 2**attempt)
+        dynamo.step_aside(attempt)
+        attempt += 1
     raise Retryable("DynamoDB kept refusing statements for load", code="throttled")
 
 

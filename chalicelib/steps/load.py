@@ -86,16 +86,16 @@ class Applier:
     def _apply(self, pending: list[Line]) -> writing.Outcome | None:
         """Write what is pending; what could not be, or None when time ran out."""
         outcome = writing.Outcome()
-        writes = [self._write(line) for line in pending]
+        imported_at = progress.timestamp(self.now())
+        writes = [writing.prepare(line, self.scope, self._mark(line), imported_at) for line in pending]
         for batch in writing.batches(writes, self.job["options"].get("batch_size", BATCH_ROWS)):
             if not self._go_on():
                 return None
             writing.apply(batch, outcome)
         return outcome
 
-    def _write(self, line: Line) -> writing.Write:
-        mark = ledger.mark(self.job, self.type, self.number, line["row"])
-        return writing.prepare(line, self.scope, mark, progress.timestamp(self.now()))
+    def _mark(self, line: Line) -> str:
+        return ledger.mark(self.job, self.type, self.number, line["row"])
 
     def _go_on(self) -> bool:
         """Whether there is time and the job still runs. Raises Stopping when it does not."""
