@@ -9,12 +9,16 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from chalicelib import chunks, dynamo, keys, ledger, plans, records, storage, targets
+from chalicelib import chunks, dynamo, keys, ledger, plans, records, storage, targets, telemetry
 from chalicelib.chunks import Chunk
 from chalicelib.decisions import Line, Row, Scope, Standing, decide
 from chalicelib.jobs import Job
-from chalicelib.steps import Clock, Event, step
+from chalicelib.steps import ChunkEvent, Clock, step
 from chalicelib.steps.match import in_index
+
+
+class Event(ChunkEvent):
+    """A chunk that has been read, or one that `match` has made."""
 
 
 @step
@@ -23,7 +27,9 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
     record_type, number = event["type"], event["chunk"]
     job, chunk = chunks.with_job(event["org"], event["job"], record_type, number)
     if "parts" not in chunk:
-        lines = settle(job, record_type, accepted(job, record_type, chunk)) + _rejected(chunk)
+        settled = settle(job, record_type, accepted(job, record_type, chunk))
+        telemetry.count(rows=len(settled), rejects=sum(line["action"] == "failed" for line in settled))
+        lines = settled + _rejected(chunk)
         lines.sort(key=lambda line: line["row"])
         values = {"parts": [ledger.write(job, record_type, number, lines)], "decided_at": now()}
         chunk = chunks.record(job, record_type, number, "parts", values, counted={"decided": len(lines)})

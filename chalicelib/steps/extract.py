@@ -10,9 +10,17 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-from chalicelib import chunks, keys, network, plans, profiles, settings, storage
+from chalicelib import chunks, keys, network, plans, profiles, settings, storage, telemetry
 from chalicelib.sources import postgres
-from chalicelib.steps import Clock, Event, step
+from chalicelib.steps import ChunkEvent, Clock, step
+
+
+class Event(ChunkEvent):
+    """low, high: inclusive bounds of the query's key. rows: how many `plan` counted there, some time ago."""
+
+    low: int
+    high: int
+    rows: int
 
 
 @step
@@ -30,6 +38,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
             batches = postgres.read(connection, query, event["low"], event["high"])
             prefix = f"{keys.type_objects(job['org'], job['id'], record_type)}/{number:06d}"
             raw = storage.put_rows(prefix, "raw", chain.from_iterable(batches))
+        telemetry.count(rows=raw.rows)
         values = {"raw": raw.key, "rows": raw.rows}
         chunks.record(job, record_type, number, "raw", values, counted={"extracted": raw.rows})
     return {"state": "done"}

@@ -9,19 +9,25 @@ row written after that is visible, and total = created + updated + skipped + fai
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NotRequired
 
-from chalicelib import chunks, dynamo, jobs, keys, ledger, plans, storage
+from chalicelib import chunks, dynamo, jobs, keys, ledger, plans, storage, telemetry
 from chalicelib.chunks import Chunk
 from chalicelib.dynamo import Refused
 from chalicelib.errors import NotFound
 from chalicelib.jobs import Job
-from chalicelib.steps import RESERVE_SECONDS, Clock, Event, step
+from chalicelib.steps import RESERVE_SECONDS, Clock, JobEvent, step
 from chalicelib.steps.decide import close
 from chalicelib.steps.load import outcomes
 
 SHOWN_ERRORS = 20
 """Reasons kept on the job; the chunks keep their own."""
+
+
+class Event(JobEvent):
+    """error: what the state machine caught, `Error` and `Cause`; its presence alone counts, chunks keep the reasons."""
+
+    error: NotRequired[dict[str, str]]
 
 
 @step
@@ -80,6 +86,7 @@ def _rows(chunk: Chunk, planned_rows: int, *, settled: bool) -> int:
 
 def _stop(job: Job, record_type: str, number: int, chunk: Chunk, rows: int) -> None:
     """Say of an open chunk what became of its rows."""
+    telemetry.count(rows=rows)
     if "parts" not in chunk or job["dry_run"]:
         counted = {"unprocessed": rows}
         chunks.close(job, record_type, number, chunks.STOPPED, {"counts": counted}, counted=counted)

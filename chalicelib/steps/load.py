@@ -15,11 +15,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from chalicelib import chunks, keys, ledger, plans, progress, records, writing
+from chalicelib import chunks, keys, ledger, plans, progress, records, telemetry, writing
 from chalicelib.decisions import Line
 from chalicelib.errors import Retryable
 from chalicelib.jobs import Job
-from chalicelib.steps import RESERVE_SECONDS, Clock, Event, step
+from chalicelib.steps import RESERVE_SECONDS, ChunkEvent, Clock, step
 from chalicelib.steps.decide import accepted, close, settle
 
 ATTEMPTS = 3
@@ -30,6 +30,10 @@ BATCH_ROWS = 100
 
 CHECK_EVERY_SECONDS = 2.0
 """How soon a worker notices that its job is being cancelled."""
+
+
+class Event(ChunkEvent):
+    """A chunk with a ledger."""
 
 
 @step
@@ -92,6 +96,7 @@ class Applier:
             if not self._go_on():
                 return None
             writing.apply(batch, outcome)
+            telemetry.count(rows=len(batch))
         return outcome
 
     def _mark(self, line: Line) -> str:
@@ -118,6 +123,7 @@ class Applier:
 
     def _amend(self, lines: list[Line]) -> None:
         """Add a part to the ledger; where another worker has been faster, its part stands."""
+        telemetry.count(rejects=sum(line["action"] == "failed" for line in lines))
         key = ledger.write(self.job, self.type, self.number, lines)
         self.parts = chunks.add_part(self.job, self.type, self.number, self.parts, key)
 

@@ -17,15 +17,19 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
-from chalicelib import chunks, dynamo, jobs, keys, plans, storage
+from chalicelib import chunks, dynamo, jobs, keys, plans, storage, telemetry
 from chalicelib.jobs import Job
-from chalicelib.steps import STOPPED, Clock, Event, running, step
+from chalicelib.steps import STOPPED, Clock, TypeEvent, running, step
 
 EXTRA_CHUNK_ROWS = 1_000
 """Rows of an extra chunk, but for one group that is larger by itself."""
 
 Place = tuple[int, int]
 """(chunk, row)."""
+
+
+class Event(TypeEvent):
+    """The type whose chunks have all been read."""
 
 
 @step
@@ -61,6 +65,7 @@ def _settle(job: Job, record_type: str) -> dict[str, Any]:
     listed = chunks.listing(job, record_type)
     read = {number: chunk for number, chunk in listed.items() if "accepted" in chunk}
     keyed = {number: storage.get_rows(chunk["keys"]) for number, chunk in read.items() if chunk["keys"]}
+    telemetry.count(rows=sum(map(len, keyed.values())))
     links = _links(job, record_type) if keyed else {}
     groups = group(keyed, links, plans.scope(job, record_type).derive) if keyed else []
     prefix = keys.type_objects(job["org"], job["id"], record_type)

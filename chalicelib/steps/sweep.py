@@ -7,16 +7,20 @@ without finishing it (aborted, timed out, lost with the cloud it ran on) is sett
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypedDict
 
 from chalicelib import jobs, settings
 from chalicelib.clients import client
 from chalicelib.errors import Fatal, NotFound, Retryable
 from chalicelib.jobs import Job
-from chalicelib.steps import RESERVE_SECONDS, Clock, Event, finish
+from chalicelib.steps import RESERVE_SECONDS, Clock, finish
 
 START_GRACE_SECONDS = 60
 """A job younger than this and without an execution may be about to get one."""
+
+
+class Event(TypedDict):
+    """The schedule has nothing to say."""
 
 
 def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001

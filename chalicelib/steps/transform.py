@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from chalicelib import chunks, keys, plans, storage, targets
+from chalicelib import chunks, keys, plans, storage, targets, telemetry
 from chalicelib.mapping import Mapper, Record
-from chalicelib.steps import Clock, Event, step
+from chalicelib.steps import Clock, extract, step
+
+
+class Event(extract.Event):
+    """What extract was given: a map hands one item to both."""
 
 
 @step
@@ -30,6 +34,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
             "rejected": storage.put_rows(prefix, "rejected", rejected).key if rejected else None,
             "keys": storage.put_rows(prefix, "keys", met).key if met is not None else None,
         }
+        telemetry.count(rows=chunk["rows"], rejects=len(rejected))
         chunks.record(job, record_type, number, "accepted", values, counted={})
     return {"state": "done"}
 
