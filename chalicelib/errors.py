@@ -6,6 +6,7 @@
     └── RequestError         the caller gets a 4xx (raised below the routes, mapped once in requests.py)
         ├── BadRequest 400   ├── Unauthorized 401  ├── Forbidden 403   ├── NotFound 404
         ├── Conflict 409     ├── TooLarge 413      ├── Invalid 422
+        ├── PreconditionFailed 412                 ├── PreconditionRequired 428
         └── SourceUnreachable 422, with `connection_error`
 
 The state machine matches the exact class names `Retryable` and `Fatal`; steps let out only these two. Finer
@@ -88,6 +89,20 @@ class Conflict(RequestError):
 
     status = 409
     code = "conflict"
+
+
+class PreconditionFailed(RequestError):
+    """412: the resource is not what the caller saw; nothing was changed. `extra` has the version that stands."""
+
+    status = 412
+    code = "stale_version"
+
+
+class PreconditionRequired(RequestError):
+    """428: the caller has to say which version it saw."""
+
+    status = 428
+    code = "precondition_required"
 
 
 class TooLarge(RequestError):

@@ -115,6 +115,11 @@ def record_type_of(partition: str) -> str:
     return partition.split("#")[3]
 
 
+def organisation_of(partition: str) -> str:
+    """The organisation of a record's partition."""
+    return partition.split("#")[1]
+
+
 def children(org: str, record_type: str, parent_id: str) -> str:
     """What the children of a record bear as `parent`: the partition of the index that lists them."""
     return f"O#{org}#T#{record_type}#{parent_id}"

@@ -50,6 +50,10 @@ _SENTENCES = {
     "selected": "The selected {field} is invalid.",
     "format": "The {field} format is invalid.",
     "cursor": "The {field} is not valid.",
+    "read_only": "The {field} field cannot be changed.",
+    "no_record": "The {field} is the id of no record of {record_type}.",
+    "reserved": "The {field} may not have the key {key}.",
+    "duplicate": "Duplicate entry found for key '{field}'.",
     "later": "The {field} is not available yet.",
     "fuzzy": "The {field} fuzzy is not available yet; exact and case_insensitive are.",
 }

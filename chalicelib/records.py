@@ -132,26 +132,36 @@ def show(record: Record, *, whole: bool = False) -> dict[str, Any]:
     whole: fetch the texts that moved to S3; otherwise their first 1,000 characters stand, named in `truncated`.
     """
     record_type = keys.record_type_of(record["pk"])
+    org = keys.organisation_of(record["pk"])
     target = targets.get(record_type)
     shown: dict[str, Any] = {"id": record["sk"], "type": record_type, "external_id": record["origin"]["ext"]}
-    shown |= _inflate(record["data"]) if whole else {name: _kept(value) for name, value in record["data"].items()}
+    shown |= _inflate(org, record["data"]) if whole else {name: _kept(value) for name, value in record["data"].items()}
     unresolved = {}
     for name, allowed in target.REFERENCES.items():
-        reference = record["refs"].get(name, {})
-        shown[f"{name}_id"] = None if reference.get("open") else reference.get("id")
+        reference = record["refs"].get(name)
+        leads = leads_to(reference, allowed)
+        shown[f"{name}_id"] = leads["id"]
         if len(allowed) > 1:
-            shown[f"{name}_type"] = reference.get("type")
-        if reference.get("open"):
+            shown[f"{name}_type"] = leads["type"]
+        if reference and reference.get("open"):
             unresolved[name] = reference["ext"]
     if unresolved:
         shown["unresolved"] = unresolved
-    truncated = [] if whole else [name for name, value in record["data"].items() if _is_pointer(value)]
+    truncated = [] if whole else [name for name, value in record["data"].items() if is_moved(value)]
     if truncated:
         shown["truncated"] = truncated
     return shown | {"version": record["ver"], "imported_at": record["origin"]["at"]}
 
 
 _MINE = "attribute_not_exists(#pk) OR #id = :id"
+
+
+def leads_to(reference: dict[str, Any] | None, allowed: tuple[str, ...]) -> dict[str, str | None]:
+    """Where a reference leads, {id, type}: no id while it is open, no type while several are possible."""
+    only = allowed[0] if len(allowed) == 1 else None
+    if reference is None:
+        return {"id": None, "type": only}
+    return {"id": None if reference.get("open") else reference["id"], "type": reference["type"]}
 
 
 def claim(org: str, record_type: str, record_id: str, field: str, value: str) -> Operation:
@@ -189,7 +199,7 @@ def offload(org: str, data: dict[str, Any]) -> dict[str, Any]:
         body = to_json(data[name])
         digest = hashlib.sha256(body).hexdigest()
         key = storage.put(f"{keys.values(org)}/{digest}", body)
-        data[name] = {"$s3": key, "sha256": digest, "bytes": sizes[name], "start": _start(data[name])}
+        data[name] = {targets.MOVED: key, "sha256": digest, "bytes": sizes[name], "start": _start(data[name])}
         total -= sizes[name]
     return data
 
@@ -206,16 +216,20 @@ def _start(value: Any) -> str | None:
     return value[:KEPT_CHARACTERS] if isinstance(value, str) else None
 
 
-def _is_pointer(value: Any) -> bool:
-    return type(value) is dict and "$s3" in value
+def is_moved(value: Any) -> bool:
+    """Whether what stands in the item is only where the value went; `sha256` is of the value's JSON."""
+    return type(value) is dict and targets.MOVED in value
 
 
 def _kept(value: Any) -> Any:
-    return value["start"] if _is_pointer(value) else value
+    return value["start"] if is_moved(value) else value
 
 
-def _inflate(data: dict[str, Any]) -> dict[str, Any]:
-    return {name: from_json(storage.get(value["$s3"])) if _is_pointer(value) else value for name, value in data.items()}
+def _inflate(org: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: from_json(storage.get(f"{keys.values(org)}/{value['sha256']}")) if is_moved(value) else value
+        for name, value in data.items()
+    }
 
 
 def find(wanted: Iterable[Key], *, consistent: bool = False) -> dict[Key, Record]:

@@ -1,8 +1,9 @@
 """What every request meets, in one place: token, permission, ids, query, body, answer, errors.
 
 A route is declared on `Routes` with the permission it needs; there is no other way to make one. The function says by
-its parameters what it wants: `caller`, `query` and `body` (pydantic models), `if_match`, and the segments of its path. Refused:
-unknown fields, malformed JSON, large bodies, ids of the wrong shape. Every refusal has the same body (see `refusal`).
+its parameters what it wants: `caller`, `query` and `body` (pydantic models), `if_match`, the segments of its path.
+Refused: unknown fields, malformed JSON, large bodies, ids of the wrong shape. Every refusal has the same body (see
+`refusal`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ from chalicelib import keys
 BUILDERS = {name: value for name, value in vars(keys).items() if inspect.isfunction(value) and not name.startswith("_")}
 
 
-@pytest.mark.parametrize("name", sorted(BUILDERS.keys() - {"token", "sha256", "record_shard", "record_type_of"}))
+@pytest.mark.parametrize(
+    "name", sorted(BUILDERS.keys() - {"token", "sha256", "record_shard", "record_type_of", "organisation_of"})
+)
 def test_every_builder_takes_the_organisation_first(name):
     assert next(iter(inspect.signature(BUILDERS[name]).parameters)) == "org"
 
@@ -34,9 +36,10 @@ def test_shards_are_even_over_name_based_ids():
     assert max(counts) < 150
 
 
-def test_a_partition_tells_the_type():
+def test_a_partition_tells_organisation_and_type():
     partition, _ = keys.record("o", "ticket_notes", str(uuid.uuid4()))
     assert keys.record_type_of(partition) == "ticket_notes"
+    assert keys.organisation_of(partition) == "o"
 
 
 def test_claims_hold_no_value():

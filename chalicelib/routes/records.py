@@ -1,16 +1,18 @@
-"""/api/records: what was imported, looked up by id, key, external id or parent, or read through."""
+"""/api/records: what was imported, looked up by id, key, external id or parent, or read through; and edited."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, StringConstraints
 
-from chalicelib import records, targets
+from chalicelib import edits, records, targets
 from chalicelib.access import Caller
 from chalicelib.errors import NotFound
 from chalicelib.messages import between, sentence
-from chalicelib.requests import Query, Routes, UuidText, invalid
+from chalicelib.preconditions import IfMatch
+from chalicelib.requests import Body, Query, Routes, UuidText, invalid
 
 routes = Routes(__name__)
 
@@ -58,11 +60,35 @@ def list_records(caller: Caller, record_type: str, query: RecordsQuery) -> dict[
     }
 
 
-@routes.on("GET", "/api/records/{record_type}/{record_id}", permission="system.import")
+@routes.on("GET", "/api/records/{record_type}/{record_id}", permission="system.import", versioned=True)
 def show_record(caller: Caller, record_type: str, record_id: str) -> dict[str, Any]:
     """One record, bare and whole."""
     _known(record_type)
     return records.show(records.get(caller.org, record_type, record_id), whole=True)
+
+
+class RecordFields(Body):
+    """The fields to change, as the record shows them; which there are is its type's matter, so `edits` checks them."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@routes.on("PATCH", "/api/records/{record_type}/{record_id}", permission="system.import", versioned=True)
+def change_record(
+    caller: Caller, record_type: str, record_id: str, if_match: IfMatch, body: RecordFields
+) -> dict[str, Any]:
+    """Change some fields of one record; it comes back whole."""
+    _known(record_type)
+    changed = edits.change(caller.org, caller.who(), record_type, record_id, if_match, body.model_extra or {})
+    return records.show(changed, whole=True)
+
+
+@routes.on("DELETE", "/api/records/{record_type}/{record_id}", permission="system.import")
+def delete_record(caller: Caller, record_type: str, record_id: str, if_match: IfMatch) -> dict[str, Any]:
+    """Delete one record. What refers to it stays as it is."""
+    _known(record_type)
+    edits.remove(caller.org, caller.who(), record_type, record_id, if_match, now=datetime.now(UTC))
+    return {"message": "Record deleted successfully"}
 
 
 def _known(record_type: str) -> None:

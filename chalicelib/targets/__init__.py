@@ -13,7 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic_core import PydanticCustomError
 
 MAX_TEXT = 1_000_000
 """Longest text of a record, in characters. SQL cuts one character beyond, so that a 200 MB value costs no memory
@@ -33,6 +34,21 @@ TIMES: dict[str, None] = {"created_at": None, "updated_at": None}
 """For LENIENT: the times every type has."""
 
 
+MOVED = "$s3"
+"""The key by which a record's item says where a text of it went. No object from outside may have it: reading the record
+would follow it."""
+
+
+def _without_moved(value: dict[str, Any]) -> dict[str, Any]:
+    if MOVED in value:
+        raise PydanticCustomError("reserved", "has the reserved key {key}", {"key": MOVED})
+    return value
+
+
+Object = Annotated[dict[str, Any], AfterValidator(_without_moved)]
+"""Whatever the source has, as an object."""
+
+
 class Imported(BaseModel):
     """What every record may carry beside the fields of its type: the source's own times, and what has no field here."""
 
@@ -40,7 +56,7 @@ class Imported(BaseModel):
 
     created_at: Timestamp | None = None
     updated_at: Timestamp | None = None
-    custom_fields: dict[str, Any] | None = None
+    custom_fields: Object | None = None
 
 
 class Target(Protocol):

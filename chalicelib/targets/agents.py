@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from chalicelib.targets import TIMES, Email, Imported, Line
+from chalicelib.targets import TIMES, Email, Imported, Line, Object
 
 UNIQUE_KEYS = ("email",)
 MATCH_FIELDS = ("name",)
@@ -24,4 +24,4 @@ class Record(Imported):
     role: Literal["agent", "admin"] | None = None
     is_active: bool | None = None
     timezone: Line | None = None
-    preferences: dict[str, Any] | None = None
+    preferences: Object | None = None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from chalicelib.targets import TIMES, Email, Imported, Line, Text
+from chalicelib.targets import TIMES, Email, Imported, Line, Object, Text
 
 UNIQUE_KEYS = ("email",)
 MATCH_FIELDS = ("phone", "name")
@@ -30,4 +28,4 @@ class Record(Imported):
     is_active: bool | None = None
     email_verified: bool | None = None
     company_role: Line | None = None
-    preferences: dict[str, Any] | None = None
+    preferences: Object | None = None

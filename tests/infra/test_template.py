@@ -41,7 +41,7 @@ ALLOWED_ACTIONS = {
 
 CFN_LINT = "import sys; from cfnlint import runner; sys.exit(runner.main())"
 
-MAY_WRITE_RECORDS = {"LoadRole"}
+MAY_WRITE_RECORDS = {"ApiHandlerRole", "LoadRole"}
 MAY_ENCRYPT = {"ApiHandlerRole"}
 MAY_DECRYPT_SECRETS = {"ApiHandlerRole", "PlanRole", "ExtractRole"}
 
