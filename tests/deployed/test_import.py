@@ -3,73 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 
-from chalicelib import keys, storage, targets
-from cli.access import Access
-from cli.client import Client
+from chalicelib import keys
 from cli.failures import ApiError
 from infra.local.stack import Stack
 from tests.conftest import Database
+from tests.deployed.agreement import differences, source_of
 from tests.deployed.exactly_once import stored
-from tests.templates.freescout_expected import expected
-
-ZONE = "Australia/Lord_Howe"
-"""Half an hour of daylight saving: a zone that nobody gets right by accident."""
-
-TYPES = ["accounts", "agents", "customer_users", "tickets", "ticket_notes", "attachments", "time_entries"]
-
-
-class Tenant:
-    """An organisation of its own with a profile on the help desk."""
-
-    def __init__(self, deployed: Stack, database: Database) -> None:
-        made = deployed.invoke("bootstrap", {"org": "Imports", "name": "Ada", "email": "ada@imports.example"})
-        self.org: str = made["org"]
-        self.api = Client(Access(deployed.endpoint, made["token"], "test"))
-        self.database = database
-        self.profile = self.add_profile()
-
-    def add_profile(self, **changes: Any) -> str:
-        where = self.database.connection
-        body = {
-            "name": f"Help desk {time.monotonic_ns()}",
-            "database_type": "postgresql",
-            "host": where.host,
-            "port": where.port,
-            "database": where.database,
-            "username": where.username,
-            "password": where.password,
-            "ssl_mode": "prefer",
-        }
-        profile = self.api.post("/api/import/profiles", body | changes)["profile"]
-        templates = self.api.get("/api/import/templates")["data"]
-        freescout = next(template for template in templates if template["platform"] == "freescout")
-        chosen = {"template_id": freescout["id"], "options": {"timezone": ZONE}}
-        self.api.put(f"/api/import/profiles/{profile['id']}/template", chosen)
-        return str(profile["id"])
-
-    def start(self, profile: str | None = None, **options: Any) -> str:
-        body = {"profile_id": profile or self.profile, "options": options}
-        return str(self.api.post("/api/import/jobs", body)["job"]["id"])
-
-    def status(self, job: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.api.get(f"/api/import/jobs/{job}/status")
-        return found
-
-    def wait(self, job: str, seen: Callable[[dict[str, Any]], Any] = lambda _: None) -> dict[str, Any]:
-        """Ask until the job has ended; every answer is shown to `seen`."""
-        deadline = time.monotonic() + 180
-        while (now := self.status(job))["status"] == "running":
-            seen(now)
-            assert time.monotonic() < deadline, now
-            time.sleep(0.1)
-        found: dict[str, Any] = self.api.get(f"/api/import/jobs/{job}")
-        return found
+from tests.deployed.tenant import TYPES, Tenant, fates
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +35,10 @@ def imported(tenant: Tenant) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return job, seen
 
 
-def fates(job: dict[str, Any], name: str) -> int:
-    return sum(job["records"][name][word] for word in ("created", "updated", "skipped", "failed", "unprocessed"))
-
-
 @pytest.mark.accepts("SV-102", "SV-103", "SV-104", "SV-105", "SV-106", "SV-109", "SV-111", "SV-114")
 def test_every_row_of_the_source_is_counted_once(imported: Any, freescout_db: Database) -> None:
     job, _ = imported
-    with psycopg.connect(freescout_db.dsn) as connection:
-        source = {name: len(rows) for name, rows in expected(connection, {"timezone": ZONE}).items()}
+    source = {name: len(rows) for name, rows in source_of(freescout_db).items()}
     assert job["status"] == "completed"
     assert job["metadata"]["source_counts"] == source
     assert {name: fates(job, name) for name in TYPES} == source
@@ -125,59 +64,7 @@ def test_progress_rises_and_says_what_is_being_done(imported: Any) -> None:
 def test_store_and_source_agree_row_by_row_and_field_by_field(
     tenant: Tenant, imported: Any, freescout_db: Database
 ) -> None:
-    """The store's items against what Python makes of the raw tables: no template, no SQL of ours, no mapper between."""
-    with psycopg.connect(freescout_db.dsn) as connection:
-        wanted = expected(connection, {"timezone": ZONE})
-    records, _, links = stored(tenant.org)
-    found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in TYPES}
-    for record in records:
-        assert record["ext"] not in found[record["type"]], "one row, one record"
-        found[record["type"]][record["ext"]] = record
-    ids = {name: {ext: record["sk"] for ext, record in rows.items()} for name, rows in found.items()}
-    ids["customer_users"] |= links
-    for name, rows in wanted.items():
-        merged = _merged(rows, name)
-        assert found[name].keys() == merged.keys(), name
-        for ext, row in merged.items():
-            record = found[name][ext]
-            assert _whole(record["data"]) == row["data"], (name, ext)
-            assert _references(name, record) == _wanted_references(name, row["refs"], ids), (name, ext)
-
-
-def _merged(rows: dict[str, Any], name: str) -> dict[str, Any]:
-    """Rows that share a unique key become the first one's record with the last one's content."""
-    if name not in ("agents", "customer_users"):
-        return rows
-    first: dict[str, str] = {}
-    merged: dict[str, Any] = {}
-    for ext, row in rows.items():
-        email = row["data"].get("email")
-        owner = first.setdefault(targets.normalise_key("email", email), ext) if email else ext
-        merged[owner] = row
-    return merged
-
-
-def _whole(data: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: storage.from_json(storage.get(value["$s3"])) if isinstance(value, dict) and "$s3" in value else value
-        for name, value in data.items()
-    }
-
-
-def _references(name: str, record: dict[str, Any]) -> dict[str, Any]:
-    return {
-        reference: (there["type"], None if there.get("open") else there["id"])
-        for reference, there in record["refs"].items()
-    }
-
-
-def _wanted_references(name: str, refs: dict[str, str], ids: dict[str, dict[str, str]]) -> dict[str, Any]:
-    wanted = {}
-    for reference, value in refs.items():
-        allowed = targets.get(name).REFERENCES[reference]
-        record_type, ext = (allowed[0], value) if len(allowed) == 1 else value.split(":", 1)
-        wanted[reference] = (record_type, ids[record_type].get(ext))
-    return wanted
+    assert differences(tenant.org, source_of(freescout_db)) == []
 
 
 def test_orphans_and_broken_values_survive_as_warnings(tenant: Tenant, imported: Any) -> None:
@@ -223,8 +110,7 @@ def test_references_heal_when_the_missing_records_come(other: Tenant) -> None:
 @pytest.mark.accepts("SV-138")
 def test_a_cancelled_job_settles_and_leaves_nothing_running(other: Tenant) -> None:
     job = other.start()
-    while other.status(job)["records_processed"] < 30:
-        time.sleep(0.02)
+    other.until(job, lambda now: now["records_processed"] >= 30)
     answer = other.api.post(f"/api/import/jobs/{job}/cancel")
     assert answer["message"] == "Import job cancelled successfully"
     ended = other.wait(job)
