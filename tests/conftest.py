@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import random
+import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,30 @@ from infra.local.freescout.generate import generate
 from infra.local.postgres import Postgres, run
 
 CONVERSATIONS = 300
+
+SEED = os.environ.get("SEED") or str(secrets.randbelow(10**6))
+"""Of everything drawn by chance in one run: another one each time, unless it is given."""
+
+
+def pytest_report_header() -> str:
+    return f"seed: {SEED}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure of a test that draws by chance says how to see it again."""
+    report = yield
+    if report.failed and "generator" in getattr(item, "fixturenames", ()):
+        marked = " -m exhaustive" if item.get_closest_marker("exhaustive") else ""
+        path, _, name = item.nodeid.partition("::")
+        report.sections.append(("seed", f"SEED={SEED} make test TESTS=\"{path}{marked} -k '{name.split('[')[0]}'\""))
+    return report
+
+
+@pytest.fixture
+def generator(request: pytest.FixtureRequest) -> random.Random:
+    """Chance that can be repeated: the same for the same seed and test, whichever other tests run."""
+    return random.Random(f"{SEED} {request.node.nodeid}")
 
 
 @dataclass(frozen=True)

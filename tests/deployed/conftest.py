@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from chalicelib import clients, settings
+from infra.local.postgres import Postgres
 from infra.local.stack import Stack, stack
+from tests.conftest import Database, database
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +39,24 @@ def in_process(deployed: Stack) -> Iterator[None]:
     os.environ.clear()
     os.environ.update(kept)
     _forget()
+
+
+@pytest.fixture(scope="module")
+def undriven(deployed: Stack, in_process: None) -> None:
+    """The same, but what is started is driven by nobody: tests invoke the steps themselves."""
+    machine = deployed.client("stepfunctions").create_state_machine(
+        name=f"nothing-{uuid.uuid4()}",
+        definition='{"StartAt": "Nothing", "States": {"Nothing": {"Type": "Pass", "End": true}}}',
+        roleArn="arn:aws:iam::000000000000:role/nothing",
+    )
+    os.environ["WHARF_STATE_MACHINE"] = machine["stateMachineArn"]
+    _forget()
+
+
+@pytest.fixture(scope="session")
+def tiny_db(postgres_server: Postgres) -> Database:
+    """A database for `faults.source.fill`, which makes it anew each time."""
+    return database(postgres_server, "tiny")
 
 
 def _forget() -> None:
