@@ -85,21 +85,29 @@ def chalice(build: Path, *, stage: str, root: Path = ROOT) -> Path:
 
 
 def merged_resources(infra: Path) -> Template:
-    """`resources.yaml` with the state machines' definitions in place of their paths.
+    """Every `.yaml` of the folder in one, with state machines and dashboards in place of their paths.
 
     MaxConcurrency is a number in the language but a string in the .json file, where "${Concurrency}" has to stand in
     quotes for the file to be JSON; they go here.
     """
     import yaml
 
-    template: Template = yaml.safe_load((infra / "resources.yaml").read_text())
-    for resource in template["Resources"].values():
+    merged: Template = {}
+    for file in sorted(infra.glob("*.yaml")):
+        for section, entries in yaml.safe_load(file.read_text()).items():
+            merged.setdefault(section, {}).update(entries)
+    for resource in merged["Resources"].values():
+        properties = resource.get("Properties", {})
         if resource.get("Type") == "AWS::StepFunctions::StateMachine":
-            properties = resource["Properties"]
-            definition = json.loads((infra / properties["DefinitionString"]).read_text())
-            text = json.dumps(definition, separators=(",", ":"))
+            text = _compact(infra / properties["DefinitionString"])
             properties["DefinitionString"] = text.replace('"${Concurrency}"', "${Concurrency}")
-    return template
+        if resource.get("Type") == "AWS::CloudWatch::Dashboard":
+            properties["DashboardBody"] = {"Fn::Sub": _compact(infra / properties["DashboardBody"]["Fn::Sub"])}
+    return merged
+
+
+def _compact(file: Path) -> str:
+    return json.dumps(json.loads(file.read_text()), separators=(",", ":"))
 
 
 def for_runtime(template: Template, architecture: str) -> Template:

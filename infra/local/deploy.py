@@ -56,7 +56,7 @@ def fingerprint(root: Path) -> str:
         ("chalicelib", "*.py"),
         (".chalice", "*.json"),
         ("infra", "*.yaml"),
-        ("infra", "*.asl.json"),
+        ("infra", "*.json"),
     ):
         files += sorted((root / folder).rglob(pattern))
     for file in files:
