@@ -135,14 +135,16 @@ def boundaries(query: Query, chunk_rows: int, *, chunk_bytes: int, limit: int | 
 
     One scan. Rows that share a key stay together, whatever the chunk's size; a limit is cut at the same places.
     """
-    key = _raw(query.key)
     where, values = _where(query)
+    measured = f"SELECT {_raw(query.key)} AS key"
+    columns = "key, rank() OVER (ORDER BY key) - 1 AS place"
     bucket = f"place / {int(chunk_rows)}"
-    columns = f"{key} AS key, rank() OVER (ORDER BY {key}) - 1 AS place"
     if query.width:
-        columns += f", sum({_raw(query.width)}) OVER (ORDER BY {key}) AS bytes"
+        measured += f", {_raw(query.width)} AS width"
+        columns += ", sum(width) OVER (ORDER BY key) AS bytes"
         bucket += f" + div(bytes::numeric, {int(chunk_bytes)})"
-    inner = f"SELECT {columns}\n{_from(query, _needed(query))}{where}"
+    # OFFSET 0 keeps PostgreSQL from measuring after the sort, which would carry every text through it.
+    inner = f"SELECT {columns}\nFROM (\n{measured}\n{_from(query, _needed(query))}{where}\nOFFSET 0\n) AS measured"
     cut = "\nWHERE place < %s" if limit is not None else ""
     outer = f"SELECT min(key), max(key), count(*) FROM (\n{inner}\n) AS places{cut}"  # noqa: S608 -- see the docstring
     text = f"{_with(query)}{outer}\nGROUP BY {bucket} ORDER BY 1"
