@@ -39,7 +39,8 @@ SHOWN_ONLY = {"id", "type", "external_id", "unresolved", "truncated", "version",
 
 UNFIT = "The record is too large or too deeply nested to be stored."
 
-_RecordId = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+_UUID = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+_RecordId = Annotated[str, StringConstraints(to_lower=True, pattern=_UUID)]
 
 Guarded = tuple[Operation, RequestError | None]
 """An operation, and what the caller is told when its condition fails; None when the record has to be looked at anew."""
