@@ -24,7 +24,8 @@ def test_a_record_shows_its_version_as_its_entity_tag(api: Api) -> None:
 @pytest.mark.parametrize("method", ["PUT", "POST", "OPTIONS", "HEAD"])
 def test_other_methods_are_405_with_those_there_are(api: Api, method: str) -> None:
     answer = api.request(method, f"{RECORDS}/accounts/{uuid.uuid4()}")
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET, PATCH")
+    assert answer.status_code == 405
+    assert sorted(answer.headers["Allow"].split(", ")) == ["DELETE", "GET", "PATCH"]
 
 
 def test_a_patch_changes_what_it_names_and_nothing_else(api: Api) -> None:
