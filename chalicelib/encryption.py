@@ -13,9 +13,6 @@ from chalicelib import settings
 from chalicelib.clients import client
 from chalicelib.errors import Fatal, Retryable
 
-MAX_PLAINTEXT_BYTES = 4096
-"""What one KMS Encrypt call takes (KMS API reference); secrets are shorter, so no data keys are needed."""
-
 _LOST = {
     "AccessDeniedException",
     "DisabledException",
@@ -28,7 +25,7 @@ _LOST = {
 
 
 def encrypt(plaintext: str, *, org: str, owner: str) -> str:
-    """The ciphertext of a non-empty secret of at most 4,096 bytes. Raises Retryable, Fatal."""
+    """The ciphertext of a non-empty secret of at most 4,096 bytes (KMS API reference): passwords are shorter. Raises Retryable, Fatal."""
     answer = _call("encrypt", org, owner, KeyId=settings.get().kms_key, Plaintext=plaintext.encode())
     return base64.b64encode(answer["CiphertextBlob"]).decode()
 
