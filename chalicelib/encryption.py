@@ -25,7 +25,7 @@ _LOST = {
 
 
 def encrypt(plaintext: str, *, org: str, owner: str) -> str:
-    """The ciphertext of a non-empty secret of at most 4,096 bytes (KMS API reference): passwords are shorter. Raises Retryable, Fatal."""
+    """The ciphertext of a non-empty secret, of at most 4,096 bytes (KMS API reference). Raises Retryable, Fatal."""
     answer = _call("encrypt", org, owner, KeyId=settings.get().kms_key, Plaintext=plaintext.encode())
     return base64.b64encode(answer["CiphertextBlob"]).decode()
 
