@@ -91,7 +91,13 @@ def policy(mode_config: dict[str, Any]) -> dict[str, str]:
 
 
 def start(
-    org: str, profile: dict[str, Any], user: dict[str, str], options: dict[str, Any], mode_config: dict[str, Any]
+    org: str,
+    profile: dict[str, Any],
+    user: dict[str, str],
+    options: dict[str, Any],
+    mode_config: dict[str, Any],
+    *,
+    now: float | None = None,
 ) -> Job:
     """Make a job, take the profile's lock and start the state machine. Returns the running job.
 
@@ -99,7 +105,7 @@ def start(
     code `job_running` and the running job's id. If the state machine cannot be started now, the job stays `pending`
     and the sweep starts it.
     """
-    now = time.time()
+    now = time.time() if now is None else now
     number = dynamo.update("state", keys.sequence(org, "job"), "ADD #value :one", {"one": 1})["value"]
     job: Job = {
         "id": mint_id(now),
@@ -168,6 +174,8 @@ def _insert(org: str, job: Job) -> None:
             if refused.reasons[0] == "ConditionalCheckFailed":
                 raise NotFound("Import profile not found") from None
             held = dynamo.get("state", lock)
+            if held and held["job"] == job["id"]:
+                return  # the transaction had gone through; only its answer was lost
             if held and (attempt == LAST_ATTEMPT or _runs(org, held["job"])):
                 raise BadRequest(
                     "An import job is already running on this profile",

@@ -29,6 +29,8 @@ Profile = dict[str, Any]
 SHOWN = ("id", "name", "database_type", "host", "port", "database", "username", "ssl_mode", "description", "notes")
 """What a caller writes and reads back; all else is made here. The password is not among them."""
 
+CONNECTION_STATUSES = ("success", "failed", "untested")
+
 LATEST_JOBS = 10
 """Jobs a profile shows of its own."""
 
@@ -126,6 +128,12 @@ def apply_template(
 def note_test(org: str, profile_id: str, result: dict[str, Any]) -> Profile:
     """Keep how the latest connection test ended. Raises NotFound when the profile was deleted meanwhile."""
     return _set(org, profile_id, {"last_tested_at": _stamp(), "last_test_result": result})
+
+
+def connection_status(profile: Profile) -> str:
+    """How the latest connection test ended, one of CONNECTION_STATUSES."""
+    result = profile["last_test_result"]
+    return "untested" if not result else "success" if result["success"] else "failed"
 
 
 def _moves(known: Profile, changes: dict[str, Any]) -> bool:

@@ -8,7 +8,6 @@ Refused: unknown fields, malformed JSON, large bodies, ids of the wrong shape. E
 
 from __future__ import annotations
 
-import base64
 import inspect
 import json
 import re
@@ -19,8 +18,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from chalice.app import Blueprint, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from chalice.app import Blueprint, MultiDict, Request, Response
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
 
 from chalicelib import access, messages, preconditions, telemetry
@@ -47,10 +46,10 @@ METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 Public = Literal["public"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 View = TypeVar("View", bound=Callable[..., dict[str, Any]])
-Entry = TypeVar("Entry")
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 _SEGMENT = re.compile(r"{(\w+)}")
+_INDEX = re.compile(r"\[\d*\]\Z")
 
 
 UuidText = Annotated[str, StringConstraints(to_lower=True, pattern=f"^{_UUID.pattern[:-2]}$")]
@@ -67,15 +66,6 @@ class Query(BaseModel):
     """A query string: nothing unknown, so that a misspelt filter cannot answer with everything."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class Page(Query):
-    """Which page of a list. page, per_page: as numbers; at most 100 a page. cursor: instead of page, what the page
-    before gave as `next_cursor`; it stays right while entries come and go."""
-
-    page: Annotated[int, AfterValidator(messages.between(1, 1_000_000))] = 1
-    per_page: Annotated[int, AfterValidator(messages.between(1, 100))] = 15
-    cursor: Annotated[str, StringConstraints(max_length=500)] | None = None
 
 
 class NoBody(Body):
@@ -219,16 +209,28 @@ _ABSENT = {
     "profile_id": "Import profile not found",
     "job_id": "Import job not found",
     "record_id": "Record not found",
+    "template_id": "Template not found",
 }
 
 
 def _query(model: type[Query], request: Request) -> Query:
-    sent = request.query_params
-    values = {name: sent[name] for name in sent} if sent else {}
     try:
-        return model.model_validate(values)
+        return model.model_validate(_sent(request))
     except ValidationError as error:
         raise invalid(messages.by_field(error.errors(include_url=False, include_input=False))) from None
+
+
+def _sent(request: Request) -> dict[str, str | list[str]]:
+    """The query's values by name; a list where a name comes twice or ends in brackets (`status[]=a`, `status[0]=a`)."""
+    params = request.query_params or MultiDict({})
+    values: dict[str, list[str]] = {}
+    lists = set()
+    for sent in params:
+        name = _INDEX.sub("", sent)
+        values.setdefault(name, []).extend(params.getlist(sent))
+        if name != sent or len(values[name]) > 1:
+            lists.add(name)
+    return {name: found if name in lists else found[0] for name, found in values.items()}
 
 
 def _body(model: type[Body], request: Request) -> Body:
@@ -253,42 +255,6 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(whole) != len(pairs):
         raise ValueError("duplicate field")
     return whole
-
-
-def paged(
-    found: list[Entry],
-    query: Page,
-    *,
-    place: Callable[[Entry], str],
-    show: Callable[[Entry], dict[str, Any]],
-) -> dict[str, Any]:
-    """One page of a list that is sorted by `place`, last first: {"data", "meta", "next_cursor"}.
-
-    `meta` counts all entries; only the page's are shown. The cursor is the place of the page's last entry, so entries
-    that come or go elsewhere move nothing. Raises Invalid for a cursor that is not one of ours.
-    """
-    start = (query.page - 1) * query.per_page
-    if query.cursor is not None:
-        behind = _read_cursor(query.cursor)
-        start = sum(place(entry) >= behind for entry in found)
-    entries = found[start : start + query.per_page]
-    more = start + query.per_page < len(found)
-    return {
-        "data": [show(entry) for entry in entries],
-        "meta": {
-            "current_page": start // query.per_page + 1,
-            "per_page": query.per_page,
-            "total": len(found),
-        },
-        "next_cursor": base64.urlsafe_b64encode(place(entries[-1]).encode()).decode() if more else None,
-    }
-
-
-def _read_cursor(cursor: str) -> str:
-    try:
-        return base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
-    except ValueError:
-        raise invalid({"cursor": [messages.sentence("cursor", "cursor")]}) from None
 
 
 def invalid(errors: dict[str, list[str]]) -> Invalid:

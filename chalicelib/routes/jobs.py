@@ -1,4 +1,4 @@
-"""/api/import/jobs: start, watch and stop imports.
+"""/api/import/jobs: start, watch, count and stop imports.
 
 What a job is asked to do is checked here in full, so that nothing is promised that the run would ignore: matching is
 exact for now, so a fuzzy strategy is refused by name.
@@ -7,15 +7,17 @@ exact for now, so a fuzzy strategy is refused by name.
 from __future__ import annotations
 
 import uuid
+from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from chalicelib import audit, jobs, profiles, progress
+from chalicelib import audit, history, jobs, profiles, progress, statistics
 from chalicelib.access import Caller
 from chalicelib.messages import between, sentence
-from chalicelib.requests import Body, Page, Routes, invalid, paged
+from chalicelib.pages import Page, Period, cut, first, paged
+from chalicelib.requests import Body, Routes, invalid
 
 routes = Routes(__name__)
 
@@ -93,24 +95,81 @@ class JobBody(Body):
     mode_config: ModeConfig = ModeConfig()
 
 
-class JobsQuery(Page):
-    """profile_id: only this profile's jobs. search: only of profiles whose name contains it, in any case."""
+STATUSES = ("pending", "running", "completed", "failed", "cancelled")
+"""What a job's status may be asked for. A job that has not begun shows as running, so no job is `pending`."""
+
+
+def _statuses(value: Any) -> list[str]:
+    """One status, several with commas, or a list of such."""
+    given = value if isinstance(value, list) else [value]
+    found = [word.strip() for one in given for word in str(one).split(",")]
+    if not set(found) <= set(STATUSES):
+        raise PydanticCustomError("one_of", "unknown", {"allowed": ", ".join(STATUSES)})
+    return found
+
+
+class JobsQuery(Period, Page):
+    """profile_id: only this profile's jobs. status: only jobs that show one of these. search: only of profiles whose
+    name contains it, in any case.
+    """
 
     profile_id: uuid.UUID | None = None
+    status: Annotated[list[str], BeforeValidator(_statuses)] | None = None
     search: Annotated[str, StringConstraints(strip_whitespace=True, max_length=255)] = ""
+
+    def filters(self) -> bool:
+        """Whether more is asked than days."""
+        return bool(self.profile_id or self.status or self.search)
+
+    def wants(self, job: jobs.Job) -> bool:
+        """Whether the job is one of those asked for, its days aside."""
+        return (
+            self.profile_id in (None, uuid.UUID(job["profile"]["id"]))
+            and (self.status is None or jobs.shown_status(job) in self.status)
+            and self.search.casefold() in job["profile"]["name"].casefold()
+        )
 
 
 @routes.on("GET", "/api/import/jobs", permission="system.import")
 def list_jobs(caller: Caller, query: JobsQuery) -> dict[str, Any]:
-    """The organisation's jobs, newest first."""
-    wanted = query.search.casefold()
-    found = [
-        job
-        for job in jobs.listing(caller.org)
-        if (query.profile_id is None or job["profile"]["id"] == str(query.profile_id))
-        and wanted in job["profile"]["name"].casefold()
-    ]
-    return paged(found, query, place=lambda job: str(job["id"]), show=progress.show)
+    """The organisation's jobs, newest first. Days cost nothing; other filters look at every job of the days."""
+    days = query.date_from, query.date_to
+    if not query.filters():
+        start, behind = first(query)
+        found = history.page(caller.org, *days, start=start, behind=behind, size=query.per_page)
+        return cut(found.jobs, query, start=found.start, total=found.total, place=_place, show=progress.show)
+    looked_at = jobs.listing(caller.org, *days, page_size=_LOOKED_AT, attributes=("id", "profile", "status"))
+    answer = paged([job for job in looked_at if query.wants(job)], query, place=_place, show=dict)
+    shown = map(progress.show, jobs.several(caller.org, map(_place, answer["data"])))
+    return answer | {"data": list(shown)}
+
+
+_LOOKED_AT = 1000
+"""Jobs a filter looks at in one call, of which DynamoDB reads no more than 1 MB."""
+
+
+def _place(job: jobs.Job) -> str:
+    return str(job["id"])
+
+
+@routes.on("GET", "/api/import/jobs/stats", permission="system.import")
+def show_statistics(caller: Caller, query: Period) -> dict[str, Any]:
+    """How the jobs made in these days ended, in numbers, and the newest of them."""
+    days = query.date_from, query.date_to
+    recent = islice(jobs.listing(caller.org, *days, page_size=RECENT_JOBS), RECENT_JOBS)
+    return {
+        "stats": statistics.summary(caller.org, *days),
+        "recent_jobs": [_summary(progress.show(job)) for job in recent],
+    }
+
+
+RECENT_JOBS = 10
+"""Jobs shown beside the statistics."""
+
+
+def _summary(shown: dict[str, Any]) -> dict[str, Any]:
+    words = ("status", "records_imported", "records_failed", "started_at", "completed_at", "duration")
+    return {"id": shown["id"], "profile_name": shown["profile"]["name"], **{word: shown[word] for word in words}}
 
 
 @routes.on("POST", "/api/import/jobs", permission="system.import", status=201)

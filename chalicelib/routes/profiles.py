@@ -13,7 +13,8 @@ from pydantic_core import PydanticCustomError
 from chalicelib import fields, network, profiles
 from chalicelib.access import Caller
 from chalicelib.messages import between, sentence
-from chalicelib.requests import Body, Page, Routes, invalid, paged
+from chalicelib.pages import Page, paged
+from chalicelib.requests import Body, Routes, invalid
 
 routes = Routes(__name__)
 
@@ -82,10 +83,19 @@ class TemplateBody(Body):
     options: dict[str, Any] = {}
 
 
+def _status(value: str) -> str:
+    if value not in profiles.CONNECTION_STATUSES:
+        raise PydanticCustomError("one_of", "unknown", {"allowed": ", ".join(profiles.CONNECTION_STATUSES)})
+    return value
+
+
 class ProfilesQuery(Page):
-    """database_type: only profiles of this kind. search: only names that contain it, in any case."""
+    """database_type: only profiles of this kind. status: only those whose latest connection test ended so. search: only
+    names that contain it, in any case.
+    """
 
     database_type: Literal["postgresql"] | None = None
+    status: Annotated[str, AfterValidator(_status)] | None = None
     search: Annotated[str, StringConstraints(strip_whitespace=True, max_length=255)] = ""
 
 
@@ -96,7 +106,9 @@ def list_profiles(caller: Caller, query: ProfilesQuery) -> dict[str, Any]:
     found = [
         profile
         for profile in profiles.listing(caller.org)
-        if query.database_type in (None, profile["database_type"]) and wanted in profile["name"].casefold()
+        if query.database_type in (None, profile["database_type"])
+        and query.status in (None, profiles.connection_status(profile))
+        and wanted in profile["name"].casefold()
     ]
     return paged(found, query, place=profiles.place, show=profiles.show)
 

@@ -135,7 +135,7 @@ def test_absent_ids_are_404_whatever_their_shape(api: Api, method: str, path: st
     body = {"template_id": "x"} if path.endswith("/template") else profile_body() if method == "PUT" else None
     answers = [
         api.request(method, re.sub(r"{\w+_id}", found, path).replace("{record_type}", "tickets"), _encoded(body))
-        for found in (str(uuid.uuid4()), "stats", "1", "PROFILE%23x", "null")
+        for found in (str(uuid.uuid4()), "statistics", "1", "PROFILE%23x", "null")
     ]
     if method == "GET" or "{profile_id}/" in path or "{job_id}/" in path:  # a literal sibling may answer 405
         assert [answer.status_code for answer in answers] == [404] * 5
