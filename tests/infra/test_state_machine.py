@@ -96,7 +96,7 @@ def test_every_state_leads_on_and_can_be_reached(machine: State) -> None:
 
 
 def test_errors_are_named_as_they_are_raised(machine: State) -> None:
-    ours = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    ours = {errors.Retryable.__name__, errors.Fatal.__name__}  # all that steps let out: tests/steps/test_guard.py
     for name, state in states(machine):
         for rule in state.get("Retry", []) + state.get("Catch", []):
             assert set(rule["ErrorEquals"]) <= AWS_ERRORS | ours, name
