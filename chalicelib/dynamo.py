@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
@@ -184,12 +185,13 @@ def transact(operations: Iterable[Operation]) -> None:
     """All of the operations or none, at most 100.
 
     Raises Refused with one reason an operation ("None", "ConditionalCheckFailed", ...) when a condition did not
-    hold, Retryable when other transactions were in the way every time.
+    hold, Retryable when other transactions were in the way every time. A request that botocore sends again because its
+    answer was lost bears the same token: the service then tells what it had done instead of refusing it.
     """
     items = [{kind: operation} for kind, operation in operations]
     for attempt in range(CONFLICT_ATTEMPTS):
         try:
-            call("transact_write_items", TransactItems=items)
+            call("transact_write_items", TransactItems=items, ClientRequestToken=str(uuid.uuid4()))
         except Refused as refused:
             if "ConditionalCheckFailed" in refused.reasons or not _in_the_way(refused.reasons):
                 raise
