@@ -58,9 +58,13 @@ class Client:
         """Replace something."""
         return self._call("PUT", path, body=body)
 
-    def delete(self, path: str) -> Any:
-        """Remove something."""
-        return self._call("DELETE", path)
+    def patch(self, path: str, body: Any, *, version: int) -> Any:
+        """Change something that is still at the version that was seen."""
+        return self._call("PATCH", path, body=body, version=version)
+
+    def delete(self, path: str, *, version: int | None = None) -> Any:
+        """Remove something; with a version, only if it is still at that."""
+        return self._call("DELETE", path, version=version)
 
     def pages(self, path: str, *, per_page: int = 100, **query: Any) -> Iterator[dict[str, Any]]:
         """Every item of a list that answers `data` with page numbers or a cursor, as they are read."""
@@ -84,8 +88,18 @@ class Client:
         except HTTPError as error:
             raise _unreachable(self.access.endpoint, error) from None
 
-    def _call(self, method: str, path: str, *, query: dict[str, Any] | None = None, body: Any = None) -> Any:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, Any] | None = None,
+        body: Any = None,
+        version: int | None = None,
+    ) -> Any:
         headers, content = dict(self._headers), None
+        if version is not None:
+            headers["If-Match"] = f'"{version}"'
         if body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(body).encode()

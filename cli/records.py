@@ -1,7 +1,11 @@
-"""`wharf records`: what arrived."""
+"""`wharf records`: what arrived, and how people change it."""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from typing import Annotated, Any
@@ -17,9 +21,12 @@ from cli.connect import RECORDS
 from cli.failures import USAGE, ApiError, Failure
 from cli.terminal import Json
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Look at what arrived.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Look at what arrived, edit it.")
 
 TYPES = ("accounts", "agents", "customer_users", "tickets", "ticket_notes", "attachments", "time_entries")
+
+Type = Annotated[str, typer.Argument(metavar="TYPE", help=", ".join(TYPES), autocompletion=lambda: list(TYPES))]
+RecordId = Annotated[str, typer.Argument(metavar="ID", help="The record's id.")]
 
 CHILDREN = {"tickets": ("ticket_notes", "attachments")}
 """Types that hang below a record and are shown with it."""
@@ -30,15 +37,13 @@ CHILDREN_SHOWN = 200
 
 @app.callback()
 def group() -> None:
-    """Look at what arrived."""
+    """Look at what arrived, edit it."""
 
 
 @app.command()
 def search(
     ctx: typer.Context,
-    record_type: Annotated[
-        str, typer.Argument(metavar="TYPE", help=", ".join(TYPES), autocompletion=lambda: list(TYPES))
-    ],
+    record_type: Type,
     record_id: Annotated[str | None, typer.Option("--id", help="The record's id.")] = None,
     email: Annotated[str | None, typer.Option(help="E-mail address of an agent or a customer.")] = None,
     external_id: Annotated[str | None, typer.Option(help="The record's id in its source.")] = None,
@@ -67,6 +72,93 @@ def search(
         if more:
             terminal.note(f"There are more than these {len(found)}; see --limit, or narrow the search.")
     return None
+
+
+@app.command()
+def edit(
+    ctx: typer.Context,
+    record_type: Type,
+    record_id: RecordId,
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FIELD=VALUE...", help="Text as name=Jane, anything else as JSON: is_active:=false."),
+    ] = None,
+    null: Annotated[list[str] | None, typer.Option(help="A field to clear; repeat it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Change fields of a record, unless somebody else changes it at the same moment."""
+    body: dict[str, Any] = {}
+    for name, value in [*map(_field, fields or []), *((name, None) for name in null or [])]:
+        if name in body:
+            raise Failure(f"{name} is given twice.", exit_code=USAGE)
+        body[name] = value
+    if not body:
+        raise Failure("Give at least one field=value, or --null field.", exit_code=USAGE)
+    api = connect.client(ctx)
+    seen = _seen(api, record_type, record_id)
+    with _unless_changed():
+        changed = api.patch(f"{RECORDS}/{record_type}/{record_id}", body, version=seen["version"])
+    if as_json:
+        return terminal.print_json(changed)
+    same = changed["version"] == seen["version"]
+    terminal.note("Nothing to change: the record is like that." if same else "Record changed.")
+    terminal.out().print(changed["id"])
+    return None
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    record_type: Type,
+    record_id: RecordId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a record. It comes again when its source is imported again."""
+    api = connect.client(ctx)
+    seen = _seen(api, record_type, record_id)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Failure("Deleting needs --yes where nobody can be asked.", exit_code=USAGE)
+        question = f"Delete {terminal.one_line(cards.headline(seen))!r} of {terminal.one_line(record_type)}?"
+        if not typer.confirm(question, err=True):
+            raise Failure("Nothing was deleted.")
+    with _unless_changed():
+        answer = api.delete(f"{RECORDS}/{record_type}/{record_id}", version=seen["version"])
+    terminal.print_json(answer) if as_json else terminal.note(answer["message"] + ".")
+
+
+def _seen(api: Client, record_type: str, record_id: str) -> Record:
+    """The record as it stands, so that what is sent can say which version it is meant for."""
+    found, _ = find(api, record_type, record_id=record_id)
+    if not found:
+        raise Failure(f"No {record_type} found.")
+    return found[0]
+
+
+@contextmanager
+def _unless_changed() -> Iterator[None]:
+    try:
+        yield
+    except ApiError as error:
+        if error.status != 412:
+            raise
+        now = f" It is at version {error.body['version']} now." if "version" in error.body else ""
+        raise Failure(
+            f"Somebody else changed the record at the same moment, so nothing was done.{now}",
+            hint="Look at it with `wharf records search`, then run the command again.",
+        ) from None
+
+
+def _field(text: str) -> tuple[str, Any]:
+    """`name=text`, or `name:=JSON`."""
+    name, value = _pair(text)
+    if not name.endswith(":"):
+        return name, value
+    try:
+        return name[:-1], json.loads(value)
+    except ValueError:
+        raise Failure(f"{text!r}: what follows := is not JSON.", exit_code=USAGE) from None
 
 
 def find(

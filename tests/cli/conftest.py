@@ -70,7 +70,7 @@ def api() -> Iterator[Api]:
             self.end_headers()
             self.wfile.write(raw)
 
-        do_GET = do_POST = do_PUT = do_DELETE = do  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do  # noqa: N815
 
         def log_message(self, *_: Any) -> None:
             return
