@@ -12,10 +12,10 @@ import os
 import time
 from collections import defaultdict
 
+from benchmarks.driven import tenant
 from benchmarks.source import STATE, line
-from cli.access import Access
 from cli.client import Client
-from infra.local.sample import TEMPLATE_OPTIONS, Sample
+from infra.local.sample import Sample
 from infra.local.stack import Stack, stack
 
 CONVERSATIONS = int(os.environ.get("BENCH_END_TO_END_CONVERSATIONS", "5000"))
@@ -26,8 +26,9 @@ def main() -> None:
     with stack(STATE / "stack") as running:
         sample = Sample(running.postgres, STATE / "stack", CONVERSATIONS, 1)
         sample.fill()
-        _import(*_tenant(running, sample))
-        api, profile = _tenant(running, sample)
+        api, profile, _ = tenant(running, sample)
+        _import(api, profile)
+        api, profile, _ = tenant(running, sample)
         job, rows, seconds = _import(api, profile)
         _, again_rows, again_seconds = _import(api, profile)
         rate, again = rows / seconds, again_rows / again_seconds
@@ -35,17 +36,6 @@ def main() -> None:
         steps = _steps(running, job)
         for name, spent in sorted(steps.items(), key=lambda step: -step[1]):
             line(f"end_to_end_{name}", spent, "worker seconds", spent / sum(steps.values()), "all steps")
-
-
-def _tenant(running: Stack, sample: Sample) -> tuple[Client, str]:
-    made = running.invoke("bootstrap", {"org": "Benchmark", "name": "Ada", "email": "ada@benchmark.example"})
-    api = Client(Access(running.endpoint, made["token"], "benchmark"))
-    body = {"name": "Help desk", "database_type": "postgresql", **sample.connection()}
-    profile = api.post("/api/import/profiles", body)["profile"]["id"]
-    templates = api.get("/api/import/templates")["data"]
-    chosen = next(template["id"] for template in templates if template["platform"] == "freescout")
-    api.put(f"/api/import/profiles/{profile}/template", {"template_id": chosen, "options": TEMPLATE_OPTIONS})
-    return api, profile
 
 
 def _import(api: Client, profile: str) -> tuple[str, int, float]:
