@@ -126,7 +126,9 @@ def _settle(chunk: _Chunk, line: Line, row: Row, refs: dict[str, Any]) -> None:
     own = _own(chunk, row)
     if own:
         lost = next((key for key, holder in holders.items() if holder and holder != own), None)
-        if lost:
+        if lost and own not in chunk.work and _brought(chunk, row, refs) == chunk.standing.records[own].get("hash"):
+            line |= {"id": own, "action": "skipped", "reason": "unchanged"}  # a person has moved the key elsewhere
+        elif lost:
             _fail(line, lost[0], holders[lost])
         else:
             _apply(chunk, line, row, refs, own, chunk.scope.policy["on_match"])
@@ -145,6 +147,10 @@ def _settle(chunk: _Chunk, line: Line, row: Row, refs: dict[str, Any]) -> None:
         line["link"] = chunk.linked[row["ext"]] = record_id
     line["duplicate_of"] = record_id
     _apply(chunk, line, row, refs, record_id, action)
+
+
+def _brought(chunk: _Chunk, row: Row, refs: dict[str, Any]) -> str:
+    return content_hash(chunk.scope.mapped, row["data"], refs)
 
 
 def _own(chunk: _Chunk, row: Row) -> str | None:

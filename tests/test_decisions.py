@@ -71,6 +71,18 @@ def test_own_record_beats_a_unique_key_held_by_another_and_the_row_fails():
     assert "write" not in line
 
 
+def test_an_unchanged_row_whose_key_a_person_gave_to_another_stays_unchanged():
+    """The edited record has another key now, and the row's old one is taken; there is nothing to write, so no clash."""
+    [first] = decide([row(0, "7", "a@x")], Standing(), SCOPE)
+    edited = stored("7", "new@x", hash_=first["write"]["hash"])
+    other = stored("8", "a@x")
+    [line, theirs] = decide([row(0, "7", "a@x"), row(1, "8", "a@x", name="8")], standing(edited, other), SCOPE)
+    assert line == {"row": 0, "ext": "7", "id": edited["sk"], "action": "skipped", "reason": "unchanged"}
+    assert (theirs["action"], theirs["id"]) == ("updated", other["sk"])
+    [changed] = decide([row(0, "7", "a@x", name="New")], standing(edited, other), SCOPE)
+    assert (changed["action"], changed["reason"], changed["duplicate_of"]) == ("failed", "duplicate_key", other["sk"])
+
+
 def test_row_without_a_record_matches_by_key_and_is_linked():
     held = stored("crm-1", "a@x", source="another", hash_="old")
     [line] = decide([row(0, "7", "a@x", name="N")], standing(held), SCOPE)

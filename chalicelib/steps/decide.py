@@ -156,7 +156,12 @@ def _parents(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> di
         for record_type, external_id in wanted.keys() - leads.keys()
         if targets.get(record_type).UNIQUE_KEYS and record_type in scope.origins
     }
-    leads |= {missing[key]: link["id"] for key, link in records.find(missing, consistent=consistent).items()}
+    linked = {
+        missing[key]: keys.record(scope.org, missing[key][0], link["id"])
+        for key, link in records.find(missing, consistent=consistent).items()
+    }
+    there = records.find_live(linked.values(), consistent=True)  # what it was linked to may have been deleted
+    leads |= {target: key[1] for target, key in linked.items() if key in there}
     if job["dry_run"]:
         for record_type in {record_type for record_type, _ in wanted.keys() - leads.keys()} & set(job["types"]):
             made = _planned(job["org"], job["id"], record_type)

@@ -107,6 +107,17 @@ def test_an_edit_stays_until_the_source_row_itself_changes(
     assert (of(third, "1")["ver"], of(third, "1")["data"]["custom_fields"]) == (3, {"mine": True})
 
 
+def test_an_edited_record_stays_though_its_old_address_is_anothers_by_now(deployed: Stack, tiny_db: Database) -> None:
+    world = imported(tiny_db, PEOPLE)
+    person = Person(deployed, world.org)
+    first, third = world.derive(TYPE, "1"), world.derive(TYPE, "3")
+    person.change(TYPE, first, email="new@x")
+    person.change(TYPE, third, email="a@x")
+    later = again(world, PEOPLE)
+    assert (counted(later), shown(later).keys()) == ({"skipped": 3}, {"1", "2", "3"})
+    assert (holder(later, "new@x"), holder(later, "a@x")) == (first, third)
+
+
 @pytest.mark.parametrize(("record_type", "field"), [(TYPE, "phone"), ("tickets", "category")])
 def test_an_edit_between_decision_and_write_is_never_overwritten_unseen(
     deployed: Stack, tiny_db: Database, record_type: str, field: str
@@ -191,6 +202,29 @@ def test_a_row_linked_to_a_deleted_record_has_a_record_again(
     assert shown(later) == {"1": "first", "3": "first", owner: "later"}
     assert holder(later, "b@x") == later.derive(TYPE, owner)
     assert counted(again(later, left)) == {"skipped": len(left)}
+
+
+def test_a_reference_by_a_link_to_a_deleted_record_is_open_until_there_is_one_again(
+    deployed: Stack, tiny_db: Database
+) -> None:
+    """Ticket 1 belongs to customer 4, whose row had become the record of row 2."""
+    rows = {TYPE: [*PEOPLE, Row("4", "b@x")], "tickets": [Row("1", parent="4")]}
+    fill(tiny_db, rows)
+    world = Import(tiny_db, rows, (TYPE, "tickets")).start()
+    world.drive()
+    second, ticket = world.derive(TYPE, "2"), world.derive("tickets", "1")
+    place = f"/api/records/tickets/{ticket}"
+    person = Person(deployed, world.org)
+    assert person.ask("GET", place).body["customer_id"] == second
+    person.delete(TYPE, second)
+    assert person.ask("GET", place).body["customer_id"] == second, "kept as it is"
+    world.again(types=("tickets",)).drive()
+    told = person.ask("GET", place).body
+    assert (told["customer_id"], told["unresolved"]) == (None, {"customer": "4"})
+    world.again().drive()
+    told = person.ask("GET", place).body
+    assert (told["customer_id"], "unresolved" in told) == (second, False)
+    assert person.ask("GET", f"/api/records/{TYPE}/{second}").status == 200
 
 
 def test_a_deletion_between_decision_and_write_is_seen(deployed: Stack, tiny_db: Database) -> None:
