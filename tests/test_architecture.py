@@ -65,6 +65,7 @@ FLOORS = {
             "events",
             "keys",
             "network",
+            "refusals",
             "settings",
             "storage",
             "telemetry",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from chalicelib import catalogue, sql, values, watch
+from chalicelib import catalogue, refusals, sql, values, watch
 from chalicelib.errors import Fatal, Retryable, SourceUnreachable, WharfError
 from chalicelib.network import Address
 from chalicelib.sql import Query
@@ -116,9 +115,9 @@ def connect(connection: Connection, address: Address, *, statement_timeout_secon
             context=values.plain(),
         )
     except psycopg.Error as error:
-        raise _unreachable(error) from None
+        raise refusals.unreachable(error) from None
     except UnicodeError:
-        raise SourceUnreachable(*_UNREACHABLE["other"]) from None
+        raise SourceUnreachable(*refusals.UNREACHABLE["other"]) from None
     try:
         session.timeout_seconds = statement_timeout_seconds
         _settle(session)
@@ -223,7 +222,7 @@ def read(
     Only one batch is held at a time: the server sends on as rows are taken (libpq's chunked mode).
     """
     text, bound = sql.select(query, low, high)
-    with _bounded(session, max_bytes=MAX_RANGE_BYTES), session.cursor() as cursor:
+    with _bounded(session, text, max_bytes=MAX_RANGE_BYTES), session.cursor() as cursor:
         batch: list[tuple[Any, ...]] = []
         for row in cursor.stream(text, bound, size=batch_rows):
             batch.append(row)
@@ -274,7 +273,7 @@ def _all(
     session: Session, text: str, bound: Sequence[Any] = (), *, seconds: float | None = None
 ) -> list[tuple[Any, ...]]:
     """All rows of a small result; a server that sends more than that is not listened to."""
-    with _bounded(session, seconds, max_bytes=MAX_CATALOGUE_BYTES), session.cursor() as cursor:
+    with _bounded(session, text, seconds, max_bytes=MAX_CATALOGUE_BYTES), session.cursor() as cursor:
         found = list(islice(cursor.stream(text, list(bound), size=1000), MAX_CATALOGUE_ROWS + 1))
     if len(found) > MAX_CATALOGUE_ROWS:
         raise _too_large()
@@ -286,15 +285,15 @@ def _too_large() -> Fatal:
 
 
 @contextmanager
-def _bounded(session: Session, seconds: float | None = None, *, max_bytes: int) -> Iterator[None]:
-    """Statements in a transaction of ours, watched; errors are translated."""
-    with _watched(session, session.timeout_seconds if seconds is None else seconds, max_bytes):
+def _bounded(session: Session, text: str, seconds: float | None = None, *, max_bytes: int) -> Iterator[None]:
+    """A statement in a transaction of ours, watched; errors are translated."""
+    with _watched(session, session.timeout_seconds if seconds is None else seconds, max_bytes, text):
         _begin(session)
         yield
 
 
 @contextmanager
-def _watched(session: Session, seconds: float, max_bytes: int) -> Iterator[None]:
+def _watched(session: Session, seconds: float, max_bytes: int, text: str = "") -> Iterator[None]:
     """Cut the connection when the server answers later than it was told to, or more; translate errors."""
     try:
         with watch.watched(partial(_number, session), seconds=seconds + GRACE_SECONDS, max_bytes=max_bytes) as seen:
@@ -304,7 +303,7 @@ def _watched(session: Session, seconds: float, max_bytes: int) -> Iterator[None]
             raise _too_large() from None
         if seen.passed == "seconds":
             raise Retryable("the source did not answer in time", code="source_timeout") from None
-        raise _failed(error) from None
+        raise refusals.failed(error, text) from None
     except UnicodeError:
         raise Fatal("the source holds text that is not valid in its encoding", code="source_encoding") from None
 
@@ -343,57 +342,3 @@ def _version(setting: str) -> str:
 def _said(text: str) -> str:
     """What a server says of itself, short and on one line: it is stored and shown."""
     return "".join(letter for letter in text[:MAX_NAME] if letter.isprintable())
-
-
-def _unreachable(error: psycopg.Error) -> SourceUnreachable:
-    """Why no connection came about. The server's words are looked at, never repeated."""
-    words = re.sub(r'"[^"]*"', '""', str(error)).lower()
-    if isinstance(error, psycopg.errors.ConnectionTimeout):
-        words = "timed out"
-    kind = next((kind for kind, signs in _SIGNS if any(sign in words for sign in signs)), "other")
-    message, cause = _UNREACHABLE[kind]
-    return SourceUnreachable(f"Connection failed: {message}", cause, code=f"source_{kind}")
-
-
-def _failed(error: psycopg.Error) -> Retryable | Fatal:
-    """A statement's failure, sorted by whether it can pass the next time."""
-    state = error.sqlstate or ""
-    if not state:
-        return Retryable("the connection to the source was lost", code="source_lost")
-    if state == "57014":
-        return Retryable("the source took too long for a query", code="source_timeout")
-    if state[:2] in ("08", "40", "53", "57") or state == "55P03":
-        return Retryable(f"the source could not answer now (SQLSTATE {state})", code="source_busy")
-    if state in ("42P01", "42703", "3F000", "42883"):
-        return Fatal("a table or column of the query is not in the source", code="source_changed")
-    if state == "42501":
-        return Fatal("the user may not read a table of the query", code="source_permission_denied")
-    return Fatal(f"the source cannot run the query (SQLSTATE {state})", code="source_query_failed")
-
-
-_SIGNS = (
-    ("timeout", ("timeout expired", "timed out")),
-    ("refused", ("connection refused",)),
-    ("no_route", ("no route to host", "network is unreachable")),
-    ("permission_denied", ('permission denied for database ""',)),
-    ("certificate", ("certificate verify failed", "server certificate")),
-    ("authentication", ("authentication", "no password supplied", "pg_hba.conf", 'role "" does not exist')),
-    ("database", ('database "" does not exist',)),
-    ("full", ("too many", "remaining connection slots")),
-    ("protocol", ("invalid response", "closed the connection unexpectedly", "expected authentication request")),
-    ("tls", ("ssl", "tls", "certificate")),
-)
-
-_UNREACHABLE = {
-    "timeout": ("could not connect to server", "Connection timed out"),
-    "refused": ("could not connect to server", "Connection refused"),
-    "no_route": ("could not connect to server", "No route to host"),
-    "authentication": ("the server refused the login", "Authentication failed"),
-    "database": ("the server has no such database", "Database does not exist"),
-    "permission_denied": ("the user may not connect to the database", "Permission denied"),
-    "full": ("the server takes no more connections", "Too many connections"),
-    "certificate": ("the server's certificate is not trusted, or is another host's", "Certificate not accepted"),
-    "tls": ("no encrypted connection could be made", "TLS failed"),
-    "protocol": ("the server did not answer like PostgreSQL", "Unexpected answer"),
-    "other": ("could not connect to server", "Connection could not be established"),
-}

@@ -21,9 +21,8 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from app import app
-from chalicelib import keys, targets, templates
+from chalicelib import keys, refusals, targets, templates
 from chalicelib.requests import ELSEWHERE, Endpoint, Routes
-from chalicelib.sources import postgres
 from chalicelib.templates import freescout
 from cli import failures
 from cli.main import app as command
@@ -184,7 +183,7 @@ def code_of(path: Path, value: ast.expr) -> Iterator[str]:
         yield value.value
     elif isinstance(value, ast.JoinedStr):
         assert ast.unparse(value) == "f'source_{kind}'", f"{path}: a code that no test can read"
-        yield from (f"source_{kind}" for kind in postgres._UNREACHABLE)
+        yield from (f"source_{kind}" for kind in refusals.UNREACHABLE)
 
 
 def reasons() -> Iterator[str]:
