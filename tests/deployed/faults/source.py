@@ -58,12 +58,12 @@ comes (9) and one that was merged into another (4)."""
 
 
 def fill(database: Database, rows: Rows) -> None:
-    """Make the tables anew with these rows."""
+    """Give the tables these rows; whoever reads them at the moment keeps what he sees."""
     columns = "n int PRIMARY KEY, ext text, email text, text text, parent text"
-    with psycopg.connect(database.dsn, autocommit=True) as connection:
+    with psycopg.connect(database.dsn) as connection:
         for name, table in TABLES.items():
-            connection.execute(f'DROP TABLE IF EXISTS "{table}"')
-            connection.execute(f'CREATE TABLE "{table}" ({columns})')
+            connection.execute(f'CREATE TABLE IF NOT EXISTS "{table}" ({columns})')
+            connection.execute(f'DELETE FROM "{table}"')
             with connection.cursor() as cursor:
                 cursor.executemany(
                     f'INSERT INTO "{table}" VALUES (%s, %s, %s, %s, %s)',

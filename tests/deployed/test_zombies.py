@@ -1,0 +1,119 @@
+"""A worker that was given up comes back, from any of its calls: it changes nothing any more."""
+
+from __future__ import annotations
+
+import random
+from itertools import count
+from typing import Any
+
+import pytest
+
+from chalicelib import jobs, storage
+from chalicelib.errors import Fatal, Retryable
+from chalicelib.steps import decide, load, match, plan
+from tests.conftest import Database
+from tests.deployed.faults.audit import audit, changes, settled, snapshot
+from tests.deployed.faults.calls import Frozen
+from tests.deployed.faults.deaths import MOMENTS, NAMES
+from tests.deployed.faults.source import STEPS, Import, Row, Rows, fill
+
+pytestmark = pytest.mark.usefixtures("undriven")
+
+ROWS: Rows = {
+    "customer_users": [Row("1", "a@x"), Row("2", "b@x"), Row("3", "a@x", "later")],
+    "tickets": [Row("1", parent="1"), Row("2"), Row("2", text="later")],
+    "ticket_notes": [Row("1", parent="1"), Row("2", parent="2"), Row("3")],
+}
+NEWER: Rows = {name: [row.changed() for row in rows] for name, rows in ROWS.items()}
+
+MEANWHILE = ("completed", "imported again", "cancelled", "failed")
+"""What becomes of the job while one of its workers is frozen."""
+
+
+def one(database: Database, record_type: str, rows: Rows = ROWS) -> Import:
+    """A new organisation's import of one type."""
+    fill(database, rows)
+    return Import(database, rows, types=(record_type,)).start()
+
+
+def up_to(world: Import, name: str) -> dict[str, Any]:
+    """Drive the import until a step is next, and say with which event: its last chunk's, which has moved rows."""
+    if name == "plan":
+        return world.event
+    planned = world.insist(plan.run, world.event)
+    listed = planned["types"][0]
+    here = world.event | {"type": listed["type"]}
+    items = storage.get_json(listed["manifest"])
+    for step in ("extract", "transform"):
+        for item in items[:-1] if name == step else items:
+            world.insist(STEPS[step], here | item)
+        if name == step:
+            return here | items[-1]
+    if name == "match":
+        return here
+    items = storage.get_json(world.insist(match.run, here)["manifest"])
+    for step in (decide.run, load.run):
+        for item in items[:-1] if NAMES[step] == name else items:
+            world.insist(step, here | item)
+        if NAMES[step] == name:
+            return here | items[-1]
+    return world.event
+
+
+def let_pass(world: Import, what: str) -> Import:
+    """Bring the job to an end without the frozen worker; the import that wrote last."""
+    if what == "cancelled":
+        jobs.cancel(world.org, world.job_id, wait_seconds=0)
+    if what == "failed":
+        jobs.move(world.job, "failing")
+    world.drive()
+    if what != "imported again":
+        return world
+    again = world.again({name: NEWER[name] for name in NEWER})
+    again.drive()
+    return again
+
+
+def haunt(database: Database, record_type: str, name: str, place: tuple[int, str], what: str) -> bool:
+    """One worker frozen at one place, let go when its job has ended. False when there was no such place."""
+    world = one(database, record_type)
+    event = up_to(world, name)
+    where = f"{name} of {record_type} frozen {place[1]} call {place[0]}, {what} meanwhile"
+    with Frozen(STEPS[name], event, *place) as zombie:
+        if not zombie.reached:
+            return False
+        last = let_pass(world, what)
+        before = snapshot(world.org)
+        zombie.let_go()
+    assert zombie.error is None or isinstance(zombie.error, Retryable | Fatal), f"{where}: {zombie.error!r}"
+    assert changes(before, snapshot(world.org)) == [], where
+    if what == "completed":
+        assert audit(world) == [], where
+    elif what == "imported again":
+        assert audit(last, counted={record_type: {"updated": len(NEWER[record_type])}}) == [], where
+    else:
+        assert settled(world) == [], where
+    return True
+
+
+STEP_NAMES = ("plan", "extract", "transform", "match", "decide", "load", "finish")
+
+
+@pytest.mark.parametrize("record_type", list(ROWS))
+def test_a_zombie_from_anywhere_changes_nothing(tiny_db: Database, generator: random.Random, record_type: str) -> None:
+    """A sample: one place of each step."""
+    for name in STEP_NAMES:
+        what = generator.choice(MEANWHILE)
+        while not haunt(tiny_db, record_type, name, (generator.randrange(12), generator.choice(MOMENTS)), what):
+            pass
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("what", MEANWHILE)
+@pytest.mark.parametrize("name", STEP_NAMES)
+@pytest.mark.parametrize("record_type", ["customer_users", "tickets"])
+def test_a_zombie_from_every_call_changes_nothing(tiny_db: Database, record_type: str, name: str, what: str) -> None:
+    for index in count():
+        if not all(haunt(tiny_db, record_type, name, (index, moment), what) for moment in MOMENTS):
+            break
+    assert index > 2
