@@ -28,13 +28,13 @@ class Person:
     def __init__(self, deployed: Stack, org: str | None = None) -> None:
         self.org = org or f"t-{uuid.uuid4()}"
         user = access.create_user(self.org, "Ada", "ada@example.com", "ADMIN")
-        self._token = access.issue_token(self.org, user["id"], "test")
+        self.token = access.issue_token(self.org, user["id"], "test")
         self._endpoint = deployed.endpoint
         self._pool = urllib3.PoolManager(maxsize=16, timeout=30)
 
     def ask(self, method: str, path: str, body: Any = None, match: str | None = None) -> Told:
         """One request; match: what was seen."""
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         headers |= {"If-Match": match} if match else {}
         sent = None if body is None else json.dumps(body).encode()
         answer = self._pool.request(method, self._endpoint + path, body=sent, headers=headers, retries=False)

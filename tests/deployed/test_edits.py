@@ -12,10 +12,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from chalicelib import dynamo, edits, keys, records
 from chalicelib.errors import Conflict, Invalid, NotFound, PreconditionFailed, RequestError
 from chalicelib.preconditions import IfMatch, tag
+from cli.main import app as command
 from infra.local.stack import Stack
 from tests.deployed.faults.answers import lost_answers
 from tests.deployed.faults.audit import kept_claims, scan, stored
@@ -104,6 +106,28 @@ def test_a_record_is_read_changed_and_deleted_through_the_front(deployed: Stack)
         ("record.updated", f"{TYPE}/{record_id}", ["email"]),
         ("record.deleted", f"{TYPE}/{record_id}", []),
     ]
+
+
+def test_the_command_edits_and_deletes_on_the_version_it_saw(deployed: Stack) -> None:
+    person = Person(deployed)
+    record_id = given(person.org, "1", name="Jane", email="jane@x", phone="1")
+    place = ["records", "edit", TYPE, record_id]
+
+    def wharf(*arguments: str) -> Any:
+        env = {"WHARF_ENDPOINT": deployed.endpoint, "WHARF_TOKEN": person.token}
+        return CliRunner().invoke(command, list(arguments), env=env, prog_name="wharf")
+
+    done = wharf(*place, "email=new@x", "is_active:=false", "--null", "phone")
+    assert (done.exit_code, done.stdout) == (0, f"{record_id}\n")
+    record = records.get(person.org, TYPE, record_id)
+    assert (record["data"], record["ver"]) == ({"name": "Jane", "email": "new@x", "is_active": False}, 2)
+    refused = wharf(*place, "is_active=false", "version:=9")
+    assert refused.exit_code == 1
+    assert "is_active: The is_active field must be true or false." in refused.stderr
+    assert "version: The version field cannot be changed." in refused.stderr
+    assert wharf("records", "delete", TYPE, record_id, "--yes").exit_code == 0
+    assert wharf("records", "delete", TYPE, record_id, "--yes").stderr == f"Error: No {TYPE} found.\n"
+    assert consistent(person.org) == []
 
 
 def test_of_many_edits_of_one_version_through_the_front_one_wins(deployed: Stack) -> None:
