@@ -17,7 +17,10 @@ from typing import Any
 
 Answer = dict[str, Any]
 
-DIED = ("Worker process died", "Worker returned no response")
+DIED = ("Worker process died", "Worker returned no response", "[Errno 32] Broken pipe")
+"""What ministack says of a worker that went while it worked, or before it had read its event."""
+
+DIED_STARTING = "Worker process exited immediately"
 
 
 def error_type(log: str, message: str) -> str | None:
@@ -34,16 +37,24 @@ def error_type(log: str, message: str) -> str | None:
     return name if name.isidentifier() else None
 
 
+def named(body: Answer, log: str) -> Any:
+    """The error type AWS would give for an error as ministack reports it."""
+    message, given = str(body.get("errorMessage", "")), body.get("errorType")
+    if given == "RuntimeError" and message.startswith(DIED_STARTING):
+        return "Runtime.ExitError"
+    if given != "Runtime.HandlerError":
+        return given
+    return error_type(log, message) or ("Runtime.ExitError" if message in DIED else given)
+
+
 def with_class_names(execute: Callable[..., Answer]) -> Callable[..., Answer]:
     """Wrap ministack's executor of warm Lambdas."""
 
     def wrapped(*arguments: Any, **options: Any) -> Answer:
         answer = execute(*arguments, **options)
         body = answer.get("body")
-        if answer.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
-            message = str(body.get("errorMessage", ""))
-            found = "Runtime.ExitError" if message in DIED else error_type(answer.get("log") or "", message)
-            body["errorType"] = found or body["errorType"]
+        if answer.get("error") and isinstance(body, dict):
+            body["errorType"] = named(body, answer.get("log") or "")
         return answer
 
     return wrapped

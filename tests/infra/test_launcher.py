@@ -44,6 +44,22 @@ def test_no_traceback_no_name() -> None:
     ("answer", "expected"),
     [
         ({"body": {"errorMessage": "Worker process died", "errorType": "Runtime.HandlerError"}}, "Runtime.ExitError"),
+        (
+            {"body": {"errorMessage": "[Errno 32] Broken pipe", "errorType": "Runtime.HandlerError"}},
+            "Runtime.ExitError",
+        ),
+        (
+            {"body": {"errorMessage": "Worker process exited immediately. stderr: ", "errorType": "RuntimeError"}},
+            "Runtime.ExitError",
+        ),
+        ({"body": {"errorMessage": "No JSON init response", "errorType": "RuntimeError"}}, "RuntimeError"),
+        (
+            {
+                "body": {"errorMessage": "[Errno 32] Broken pipe", "errorType": "Runtime.HandlerError"},
+                "log": "BrokenPipeError: [Errno 32] Broken pipe",
+            },
+            "BrokenPipeError",
+        ),
         ({"body": {"errorMessage": "Task timed out", "errorType": "Sandbox.Timedout"}}, "Sandbox.Timedout"),
         ({"body": {"errorMessage": "odd", "errorType": "Runtime.HandlerError"}}, "Runtime.HandlerError"),
         ({"body": {"errorMessage": "m", "errorType": "Runtime.HandlerError"}, "log": "a.b.Fatal: m\n"}, "Fatal"),
