@@ -1,6 +1,6 @@
 """Chunks: about 1,000 rows of one type, and what each step made of them.
 
-The chunk item is fence and result in one. Every result is set once, in the same transaction that counts it on the
+The chunk item is fence and result in one. Every result is set once, in the same transaction that counts it for the
 job, and only while the job is running; whoever comes second gets the first one's result. So a step may be invoked
 any number of times, at once or days later, and counts once.
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from chalicelib import dynamo, jobs, keys
+from chalicelib import dynamo, jobs, keys, tallies
 from chalicelib.dynamo import Refused
 from chalicelib.errors import Fatal, Retryable
 from chalicelib.jobs import Job
@@ -57,24 +57,23 @@ def listing(job: Job, record_type: str) -> dict[int, Chunk]:
 def record(
     job: Job, record_type: str, number: int, marker: str, values: dict[str, Any], *, counted: dict[str, int]
 ) -> Chunk:
-    """Set a step's result once and add what it counted to the job. Returns the result that stands.
+    """Set a step's result once and add what it counted to the job's. Returns the result that stands.
 
     marker: the attribute whose presence says that the step is done. values: what to set, the marker among it.
-    counted: counter word -> rows, for the job; with nothing to count the job's item, which every worker writes, is
-    left alone. Raises Stopping when the job is no longer running.
+    counted: counter word -> rows. Raises Stopping when the job is no longer running.
     """
     condition = f"attribute_not_exists(#{marker}) AND (attribute_not_exists(#state) OR #state = :open)"
     operation = _change(job, record_type, number, values, condition, {"open": "open"})
     operation["UpdateExpression"] += " REMOVE #error"
     operation["ExpressionAttributeNames"]["#error"] = "error"
-    counting = [_count(job, record_type, counted, ("running",))] if counted else []
+    counting = _count(job, record_type, number, counted) if counted else tallies.gate(job["org"], job["id"], number)
     try:
-        dynamo.transact([("Update", change) for change in (operation, *counting)])
+        dynamo.transact([("Update", operation), counting])
     except Refused as refused:
         chunk = get(job, record_type, number)
         if marker in chunk:
             return chunk
-        if chunk.get("state") in (DONE, STOPPED) or not is_running(job):
+        if chunk.get("state") in (DONE, STOPPED) or not jobs.is_running(job):
             raise Stopping from None
         raise Fatal(f"DynamoDB refused a chunk's result: {refused.reasons}", code="record_refused") from None
     return values
@@ -107,8 +106,8 @@ def close(
         operation["ExpressionAttributeNames"]["#leases"] = "leases"
         operation["ExpressionAttributeValues"][":lease"] = dynamo.encode({lease})
     try:
-        count = _count(job, record_type, counted, ("running", "cancelling", "failing"))
-        dynamo.transact([("Update", operation), ("Update", count)])
+        count = _count(job, record_type, number, counted, ("cancelling", "failing"))
+        dynamo.transact([("Update", operation), count])
     except Refused:
         chunk = get(job, record_type, number)
         if chunk.get("state") in (DONE, STOPPED):
@@ -142,12 +141,7 @@ def take_lease(job: Job, record_type: str, number: int, until: float) -> str:
     try:
         dynamo.transact(
             [
-                (
-                    "ConditionCheck",
-                    dynamo.check_operation(
-                        "state", keys.job(job["org"], job["id"]), "#status = :running", {"running": "running"}
-                    ),
-                ),
+                tallies.gate(job["org"], job["id"], number),
                 (
                     "Update",
                     dynamo.update_operation(
@@ -190,18 +184,8 @@ def _change(
     return dynamo.update_operation("state", key, expression, values | held, condition=condition)
 
 
-def _count(job: Job, record_type: str, counted: dict[str, int], states: tuple[str, ...]) -> dict[str, Any]:
-    """Add to the job's counters, on condition that it is in one of the states."""
-    amounts = {f"{record_type}_{word}": rows for word, rows in counted.items() if rows}
-    expression = "SET #current_type = :current_type"
-    if amounts:
-        expression += " ADD " + ", ".join(f"#{word} :{word}" for word in amounts)
-    condition = " OR ".join(f"#status = :state{index}" for index in range(len(states)))
-    held = {f"state{index}": state for index, state in enumerate(states)}
-    values = {"current_type": record_type, **amounts, **held}
-    return dynamo.update_operation("state", keys.job(job["org"], job["id"]), expression, values, condition=condition)
-
-
-def is_running(job: Job) -> bool:
-    """Whether the job still runs, read afresh."""
-    return bool(jobs.get(job["org"], job["id"])["status"] == "running")
+def _count(
+    job: Job, record_type: str, number: int, counted: dict[str, int], shut_as: tuple[str, ...] = ()
+) -> tallies.Operation:
+    counters = {f"{record_type}_{word}": rows for word, rows in counted.items()}
+    return tallies.count(job["org"], job["id"], number, counters, shut_as)

@@ -8,8 +8,8 @@ profile, and ends exactly once. Moves are conditional on the state moved from, s
                   └─► failing ─► failed
 
 Counters stand one attribute a type and word (`tickets_created`), changed only in the transaction that changes the
-chunk they came from; totals are sums made on reading. `total = created + updated + skipped + failed + unprocessed`
-for every ended job.
+chunk they came from: on the job's tallies while it runs, on the job itself once it has ended; whoever reads a job gets
+them with it. `total = created + updated + skipped + failed + unprocessed` for every ended job.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
-from chalicelib import dynamo, keys, settings, statistics
+from chalicelib import dynamo, keys, settings, statistics, tallies
 from chalicelib.clients import client
 from chalicelib.dynamo import Refused
 from chalicelib.errors import BadRequest, NotFound, Retryable
 
 Job = dict[str, Any]
+Operation = tuple[Literal["Update"], dict[str, Any]]
 
 LEGAL = {
     "pending": {"running", "cancelling", "failing"},
@@ -215,11 +216,21 @@ def take_type_lock(org: str, record_type: str, job_id: str) -> str | None:
 
 
 def get(org: str, job_id: str) -> Job:
-    """A job of the organisation. Raises NotFound for absent ids and other tenants' alike."""
+    """A job of the organisation, with its counts. Raises NotFound for absent ids and other tenants' alike."""
     job = dynamo.get("state", keys.job(org, job_id))
     if job is None:
         raise NotFound("Import job not found")
-    return job
+    return _with_counts(job)
+
+
+def _with_counts(job: Job) -> Job:
+    return job if ended(job) else job | tallies.sums(job["org"], job["id"])
+
+
+def is_running(job: Job) -> bool:
+    """Whether the job still runs, read afresh."""
+    found = dynamo.get("state", keys.job(job["org"], job["id"]))
+    return bool(found and found["status"] == "running")
 
 
 def listing(
@@ -237,7 +248,7 @@ def listing(
     ones to bring, `id` among them.
     """
     partition, low, high = keys.jobs_between(org, begin, end)
-    if behind:
+    if behind is not None:
         high = min(high, keys.job(org, behind)[1])
     found = dynamo.query(
         "state",
@@ -248,14 +259,14 @@ def listing(
         consistent=True,
         attributes=attributes,
     )
-    return (job for job in found if job["id"] != behind)
+    return (job if attributes else _with_counts(job) for job in found if job["id"] != behind)
 
 
 def several(org: str, ids: Iterable[str]) -> list[Job]:
     """The jobs with these ids, in their order."""
     wanted = [keys.job(org, job_id) for job_id in ids]
     found = dynamo.batch_get("state", wanted, consistent=True)
-    return [found[key] for key in wanted if key in found]
+    return [_with_counts(found[key]) for key in wanted if key in found]
 
 
 def active() -> Iterator[tuple[str, str]]:
@@ -278,42 +289,47 @@ def describe(job: Job, values: dict[str, Any]) -> None:
 
 
 def move(job: Job, status: str, values: dict[str, Any] | None = None) -> Job:
-    """Move a job to another state. Raises Refused when it is no longer in the state it was read in."""
+    """Move a job to another state. Raises Refused when it is no longer in the state it was read in.
+
+    When it stops running, its tallies shut in the same transaction.
+    """
     if status not in LEGAL.get(job["status"], set()):
         raise Refused(job)
-    return _update(job, {"status": status, **(values or {})}, "#status = :from", {"from": job["status"]})
+    moved = _moved(job, {"status": status, **(values or {})})
+    dynamo.transact([moved, *([] if status == "running" else tallies.shut(job["org"], job["id"], status))])
+    return get(job["org"], job["id"])
 
 
 def _update(job: Job, values: dict[str, Any], condition: str, condition_values: dict[str, Any]) -> Job:
-    expression = "SET " + ", ".join(f"#{word} = :{word}" for word in values)
     key = keys.job(job["org"], job["id"])
-    return dynamo.update("state", key, expression, values | condition_values, condition=condition)
+    return dynamo.update("state", key, _set(values), values | condition_values, condition=condition)
+
+
+def _moved(job: Job, values: dict[str, Any]) -> Operation:
+    key, held = keys.job(job["org"], job["id"]), {"from": job["status"]}
+    return "Update", dynamo.update_operation("state", key, _set(values), values | held, condition="#status = :from")
+
+
+def _set(values: dict[str, Any]) -> str:
+    return "SET " + ", ".join(f"#{word} = :{word}" for word in values)
 
 
 def end(job: Job, status: str, values: dict[str, Any]) -> None:
-    """The one move into a final state: frees the profile, takes the job off the active list, adds it to the day's
-    numbers.
+    """The one move into a final state: takes the counts home, frees the profile, takes the job off the active list,
+    adds it to the day's numbers.
 
     Raises Refused when the job has moved meanwhile; the caller reads it again.
     """
     if status not in LEGAL.get(job["status"], set()):
         raise Refused(job)
     org = job["org"]
-    changed = {"status": status, **values}
-    expression = "SET " + ", ".join(f"#{word} = :{word}" for word in changed)
+    sums, settled = tallies.settle(org, job["id"], status)
+    changed = {"status": status, **values, **sums}
     lock, free = keys.profile_lock(org, job["profile"]["id"]), "attribute_not_exists(#pk) OR #job = :job"
     dynamo.transact(
         [
-            (
-                "Update",
-                dynamo.update_operation(
-                    "state",
-                    keys.job(org, job["id"]),
-                    expression,
-                    changed | {"from": job["status"]},
-                    condition="#status = :from",
-                ),
-            ),
+            _moved(job, changed),
+            *settled,
             ("Delete", dynamo.delete_operation("state", lock, condition=free, values={"job": job["id"]})),
             ("Delete", dynamo.delete_operation("state", keys.active_job(org, job["id"]))),
             _counted({**job, **changed}),

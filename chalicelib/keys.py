@@ -18,6 +18,9 @@ RECORD_SHARDS = 64
 LINK_SHARDS = 16
 """Partitions of one type's source links; `match` reads them all, so they stay few."""
 
+TALLIES = 8
+"""Items a job's rows are counted on: with forty workers a count meets another one once in ten times."""
+
 _WHARF = uuid.UUID("6f0a3c1e-7f0b-5c57-9a38-3b5b0f6f2d11")
 
 
@@ -75,6 +78,11 @@ def chunk(org: str, job_id: str, record_type: str, number: int) -> Key:
     return f"O#{org}#J#{job_id}", f"CHUNK#{record_type}#{number:06d}"
 
 
+def tally(org: str, job_id: str, place: int) -> Key:
+    """One of the items a job's rows are counted on, 0 to TALLIES."""
+    return f"O#{org}#J#{job_id}", f"TALLY#{place:02d}"
+
+
 def job_type(org: str, job_id: str, record_type: str) -> Key:
     """What `match` settled for one type of a job."""
     return f"O#{org}#J#{job_id}", f"TYPE#{record_type}"
@@ -93,6 +101,16 @@ def type_lock(org: str, record_type: str) -> Key:
 def sequence(org: str, name: str) -> Key:
     """A per-tenant counter, for the integers some documents show."""
     return f"O#{org}", f"SEQ#{name}"
+
+
+def template(org: str, template_id: str) -> Key:
+    """A template of the organisation's own."""
+    return f"O#{org}", f"TEMPLATE#{template_id}"
+
+
+def template_name(org: str, name: str) -> Key:
+    """The claim on a template's name."""
+    return f"O#{org}", f"TEMPLATE_NAME#{sha256(name)}"
 
 
 def source(org: str, source_id: str) -> Key:

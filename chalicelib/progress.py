@@ -12,6 +12,7 @@ from typing import Any
 from chalicelib.jobs import COUNTERS, Job, ended, seconds, shown_status, total
 
 STARTING = "Initializing import with duplicate detection..."
+FINISHING = "Finishing…"
 
 
 def counts(job: Job) -> dict[str, dict[str, int]]:
@@ -86,8 +87,13 @@ def operation(job: Job) -> str:
         return "Cancelling…" if job["status"] == "cancelling" else "Stopping after an error…"
     if job.get("waiting_for"):
         return f"Waiting for job {job['waiting_for']}, which is writing the same kind of records"
-    name = job.get("current_type")
-    return f"Processing {job['origins'][name]} → {name}" if name else STARTING
+    name = next((name for name, words in counts(job).items() if _open(words)), None)
+    return f"Processing {job['origins'][name]} → {name}" if name else STARTING if not job["types"] else FINISHING
+
+
+def _open(words: dict[str, int]) -> bool:
+    """Whether rows of a type wait to be settled. Types come one after the other."""
+    return sum(words[word] for word in COUNTERS) < words["planned"]
 
 
 def timestamp(epoch_seconds: float | None) -> str | None:

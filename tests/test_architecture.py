@@ -22,6 +22,7 @@ FLOORS = {
             "access",
             "analytics",
             "chunks",
+            "tallies",
             "edits",
             "history",
             "jobs",

@@ -43,9 +43,13 @@ def test_an_empty_source_is_done_when_the_job_is():
 @pytest.mark.parametrize(
     ("found", "text"),
     [
-        (job(), progress.STARTING),
-        (job(current_type="tickets"), "Processing conversations → tickets"),
-        (job("cancelling", current_type="tickets"), "Cancelling…"),
+        (job(types=[]), progress.STARTING),
+        (job(), "Processing conversations → tickets"),
+        (job(tickets_created=60, tickets_failed=39), "Processing conversations → tickets"),
+        (job(types=["agents", "tickets"], agents_planned=5, agents_skipped=5), "Processing conversations → tickets"),
+        (job(types=["agents", "tickets"]), "Processing conversations → tickets"),  # there are no agents
+        (job(tickets_created=60, tickets_failed=40), progress.FINISHING),
+        (job("cancelling"), "Cancelling…"),
         (job("failing"), "Stopping after an error…"),
         (job(waiting_for="other"), "Waiting for job other, which is writing the same kind of records"),
     ],

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from chalicelib import chunks, keys, ledger, plans, progress, records, telemetry, writing
+from chalicelib import chunks, jobs, keys, ledger, plans, progress, records, telemetry, writing
 from chalicelib.decisions import Line
 from chalicelib.errors import Retryable
 from chalicelib.jobs import Job
@@ -106,7 +106,7 @@ class Applier:
         """Whether there is time and the job still runs. Raises Stopping when it does not."""
         if time.monotonic() - self.checked > CHECK_EVERY_SECONDS:
             self.checked = time.monotonic()
-            if not chunks.is_running(self.job):
+            if not jobs.is_running(self.job):
                 raise chunks.Stopping
         return self.remaining() > RESERVE_SECONDS
 

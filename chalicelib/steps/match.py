@@ -48,7 +48,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
     settled = dynamo.get("state", keys.job_type(org, job["id"], record_type))
     if settled is None or "manifest" not in settled:
         settled = _settle(job, record_type)
-    if not chunks.is_running(job):
+    if not jobs.is_running(job):
         return STOPPED
     return {"state": "ready", "manifest": settled["manifest"]}
 

@@ -92,6 +92,7 @@ def test_one_job_comes_bare_with_its_counts(api: Api) -> None:
     job = started(api)
     note(api, job["id"], types=["agents", "tickets"], agents_planned=10, tickets_planned=90, agents_created=6)
     note(api, job["id"], agents_extracted=10, agents_decided=10, agents_updated=1, agents_skipped=2, agents_failed=1)
+    note(api, job["id"], origins={"agents": "users", "tickets": "conversations"})
     answer = api.get(f"{JOBS}/{job['id']}")
     assert answer.status_code == 200
     shown = answer.json_body
@@ -154,7 +155,6 @@ def test_the_status_is_short_and_says_what_the_job_is_doing(api: Api) -> None:
     note(
         api,
         job["id"],
-        current_type="tickets",
         origins={"tickets": "conversations"},
         started_at=jobs.get(api.org, job["id"])["created_at"] - 60,
     )

@@ -1,0 +1,3 @@
+from tests.moto_cloud import cloud
+
+__all__ = ["cloud"]
