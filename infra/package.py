@@ -24,7 +24,7 @@ from infra.local.processes import CannotStart, scrubbed
 
 ROOT = Path(__file__).resolve().parents[1]
 
-CHALICE = "from chalice.cli import main; main()"
+CHALICE = "import sys; from chalice.cli import main; sys.exit(main())"
 """Chalice on this interpreter; it has no `-m` and its script may belong to another environment."""
 
 MAX_ZIP_BYTES = 50_000_000

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from infra import package
 from infra.local import deploy
+from infra.local.processes import CannotStart
 
 Template = dict[str, Any]
 
@@ -238,3 +240,13 @@ def test_only_what_ministack_cannot_take_is_left_out(template: Template) -> None
     left = deploy.for_ministack(copy)["Resources"]
     assert left.pop("Stage")["Properties"] == {"StageName": "live"}
     assert left == template["Resources"]
+
+
+def test_an_application_that_cannot_be_imported_is_no_package(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name in ("infra", ".chalice", "chalicelib"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).symlink_to(package.ROOT / name)
+    (root / "app.py").write_text("import nothing_of_this_name\n")
+    with pytest.raises(CannotStart, match="No module named 'nothing_of_this_name'"):
+        package.chalice(tmp_path / "build", stage="prod", root=root)
