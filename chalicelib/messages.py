@@ -56,6 +56,12 @@ _SENTENCES = {
     "column": "The {field} must be a column, `name` or `table.name`; expressions are not available yet.",
     "link": "The {field} must say which columns are equal: `table.column = table.column`, several with AND between.",
     "unknown_target": "The {field} is no field of {target_type}.",
+    "unread_table": "The {field} names a table that the query does not read.",
+    "repeated": "The {field} is there twice.",
+    "operand": "The {field} does not fit the operator {operator}.",
+    "unfilled": "The {field} do not fill {missing}.",
+    "unnamed": "The {field} lack {types}, which the template has queries for.",
+    "too_many_bytes": "The {field} and the metadata may not have more than {limit} bytes together.",
     "read_only": "The {field} field cannot be changed.",
     "no_record": "The {field} is the id of no record of {record_type}.",
     "reserved": "The {field} may not have the key {key}.",
@@ -77,6 +83,13 @@ def between(low: int, high: int) -> Callable[[Number], Number]:
         return value
 
     return check
+
+
+def printable(value: str) -> str:
+    """A validator: a control character in a name is an attack or an accident."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise PydanticCustomError("format", "control character")
+    return value
 
 
 def sentence(kind: str, field: str, **values: Any) -> str:

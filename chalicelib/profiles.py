@@ -7,6 +7,7 @@ updates, so concurrent edits of different fields both stand and no edit revives 
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 import uuid
@@ -64,6 +65,7 @@ def create(org: str, user: dict[str, str], values: Mapping[str, Any]) -> Profile
         "last_test_result": None,
         "template_id": None,
         "template_options": {},
+        "template_copy": None,
         "queries": {},
         "has_custom_queries": False,
         "source_id": None,
@@ -116,10 +118,23 @@ def update(org: str, profile_id: str, user: dict[str, str], values: Mapping[str,
 
 
 def apply_template(
-    org: str, profile_id: str, user: dict[str, str], template_id: str, options: dict[str, Any]
+    org: str,
+    profile_id: str,
+    user: dict[str, str],
+    template_id: str,
+    options: dict[str, Any],
+    copy: dict[str, str] | None = None,
 ) -> Profile:
-    """Take the template, and its checked options, as the profile's configuration. Raises NotFound."""
-    changes = {"template_id": template_id, "template_options": options, "updated_at": _stamp()}
+    """Take the template, and its checked options, as the profile's configuration. Raises NotFound.
+
+    copy: what is kept of a template of the organisation's own (see own_templates); the system's stay as they are.
+    """
+    changes = {
+        "template_id": template_id,
+        "template_options": options,
+        "template_copy": copy,
+        "updated_at": _stamp(),
+    }
     profile = _set(org, profile_id, changes)
     audit.note(org, user, "profile.template_applied", f"profile/{profile_id}", fields=["template_id"])
     return profile
@@ -289,10 +304,11 @@ def queries(profile: Profile, schema: dict[str, Any] | None = None) -> dict[str,
     """
     from chalicelib import sql, templates
 
-    template_id = profile["template_id"]
     found: dict[str, sql.Query] = {}
-    if template_id:
-        found |= templates.get(template_id).queries(profile["template_options"], schema)
+    if copy := profile.get("template_copy"):
+        found = {name: sql.Query.model_validate(query) for name, query in json.loads(copy["queries"]).items()}
+    elif profile["template_id"]:
+        found = templates.get(profile["template_id"]).queries(profile["template_options"], schema)
     return found | {name: sql.Query.model_validate(query) for name, query in profile["queries"].items()}
 
 
@@ -303,7 +319,7 @@ def show(profile: Profile) -> dict[str, Any]:
         "created_by": profile["created_by"],
         "last_tested_at": _seconds(profile["last_tested_at"]),
         "template_id": profile["template_id"],
-        "template": _template(profile["template_id"]),
+        "template": _template(profile),
         "has_custom_queries": profile["has_custom_queries"],
         "last_test_result": profile["last_test_result"],
         "created_at": _seconds(profile["created_at"]),
@@ -333,11 +349,14 @@ def configuration(profile: Profile) -> dict[str, Any]:
 _BUILDER_PARTS = ("base_table", "joins", "fields", "filters", "target_type")
 
 
-def _template(template_id: str | None) -> dict[str, str] | None:
+def _template(profile: Profile) -> dict[str, str] | None:
     from chalicelib import templates
 
+    template_id, copy = profile["template_id"], profile.get("template_copy")
     if template_id is None:
         return None
+    if copy:
+        return {"id": template_id, "name": copy["name"], "platform": copy["platform"]}
     template = templates.get(template_id)
     return {"id": template.ID, "name": template.NAME, "platform": template.PLATFORM}
 

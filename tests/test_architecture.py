@@ -27,6 +27,7 @@ FLOORS = {
             "history",
             "jobs",
             "ledger",
+            "own_templates",
             "pages",
             "plans",
             "preconditions",
@@ -42,6 +43,7 @@ FLOORS = {
     **dict.fromkeys(
         [
             "catalogue",
+            "columns",
             "decisions",
             "fields",
             "freescout",
@@ -78,7 +80,7 @@ FLOORS = {
 }
 """Each room's floor; a room may import its own floor and those below, never one above. Docs: docs/architecture.md."""
 
-PURE = {"catalogue", "decisions", "mapping", "sql", "targets", "templates", "transformations", "matching"}
+PURE = {"catalogue", "columns", "decisions", "mapping", "sql", "targets", "templates", "transformations", "matching"}
 """Rooms of plain values in and plain values out: nothing here may reach AWS, the network or the environment."""
 
 IO = {"clients", "dynamo", "storage", "network", "settings", "encryption", "audit", "events", "telemetry"}

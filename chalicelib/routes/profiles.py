@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from chalicelib import fields, network, profiles
 from chalicelib.access import Caller
-from chalicelib.messages import between, sentence
+from chalicelib.messages import between, printable, sentence
 from chalicelib.pages import Page, paged
 from chalicelib.requests import Body, Routes, invalid
 
@@ -25,13 +25,6 @@ def _host(value: str) -> str:
     return value
 
 
-def _printable(value: str) -> str:
-    """libpq reads its settings as C strings, and a control character in a name is an attack or an accident."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise PydanticCustomError("format", "control character")
-    return value
-
-
 def _without_nul(value: str) -> str:
     if "\0" in value:
         raise PydanticCustomError("format", "NUL")
@@ -39,7 +32,7 @@ def _without_nul(value: str) -> str:
 
 
 _Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_printable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(printable)
 ]
 _Text = Annotated[str, StringConstraints(max_length=5000), AfterValidator(_without_nul)]
 _SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
@@ -49,8 +42,8 @@ class ConnectionBody(Body):
     """How to reach a database.
 
     database_type: the kinds of source there are. host: a DNS name or a public address, see network.py. database,
-    username: PostgreSQL's names have 63 bytes; others' are longer. password: 1,000 characters stay within one KMS call.
-    ssl_mode: libpq's; `prefer` as in libpq.
+    username: PostgreSQL's names have 63 bytes, others' are longer; libpq reads them as C strings. password: 1,000
+    characters stay within one KMS call. ssl_mode: libpq's; `prefer` as in libpq.
     """
 
     database_type: Literal["postgresql"]
@@ -166,14 +159,16 @@ def show_schema(caller: Caller, profile_id: str) -> dict[str, Any]:
 @routes.on("PUT", "/api/import/profiles/{profile_id}/template", permission="system.import")
 def apply_template(caller: Caller, profile_id: str, body: TemplateBody) -> dict[str, Any]:
     """Takes a template and its options as the profile's configuration."""
-    from chalicelib import templates
+    from chalicelib import own_templates, templates
 
     profiles.get(caller.org, profile_id)
     wanted = body.template_id.lower()
-    template = next((found for found in templates.all() if wanted == found.ID), None)
-    if template is None:
+    system = next((found for found in templates.all() if wanted == found.ID), None)
+    own = None if system else own_templates.find(caller.org, wanted)
+    if system is None and own is None:
         raise invalid({"template_id": [sentence("selected", "template_id")]})
-    options = fields.check(template.OPTIONS, body.options)
-    profile = profiles.apply_template(caller.org, profile_id, caller.who(), template.ID, options)
+    options = fields.check(system.OPTIONS if system else (), body.options)
+    copy = own_templates.copied(own) if own else None
+    profile = profiles.apply_template(caller.org, profile_id, caller.who(), wanted, options, copy)
     shown = profiles.show(profile) | {"configuration": profiles.configuration(profile)}
     return {"message": "Template applied successfully", "profile": shown}

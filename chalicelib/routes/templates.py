@@ -1,25 +1,110 @@
-"""/api/import/templates: the system templates a profile can take."""
+"""/api/import/templates: the system's, and the organisation's own, which holders of `system.configure` keep."""
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import islice
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, Field, StringConstraints
+
+from chalicelib import columns, own_templates, targets
 from chalicelib.access import Caller
-from chalicelib.requests import Routes
+from chalicelib.messages import MAX_FIELDS, printable, sentence
+from chalicelib.requests import Body, Routes, invalid
 
 routes = Routes(__name__)
 
+_Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+_Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(printable)
+]
+
+
+class TemplateBody(Body):
+    """A template of the organisation's own.
+
+    platform: whose database it fits, as a word for people and programs. supported_types: what it is said to import; the
+    types it has queries for unless more are named. queries: type -> what it is read by. metadata: anything, kept as is.
+    """
+
+    name: _Name
+    platform: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] = "custom"
+    database_type: Literal["postgresql"] = "postgresql"
+    description: Annotated[str, StringConstraints(max_length=5000)] = ""
+    supported_types: Annotated[list[_Word], Field(max_length=50)] | None = None
+    queries: Annotated[dict[_Word, columns.Query], Field(min_length=1, max_length=50)]
+    metadata: dict[str, Any] = {}
+
+    def checked(self) -> dict[str, Any]:
+        """The values to store. Raises Invalid naming each place in which something does not fit."""
+        known, errors = targets.names(), columns.Errors()
+        for name, query in self.queries.items():
+            at = f"queries.{name}"
+            errors |= columns.faults(query, name, at) if name in known else {at: [sentence("selected", at)]}
+        named = list(self.queries) if self.supported_types is None else self.supported_types
+        if unnamed := sorted(set(self.queries) - set(named)):
+            errors["supported_types"] = [sentence("unnamed", "supported_types", types=", ".join(unnamed))]
+        for index, name in enumerate(self.supported_types or []):
+            if name not in known:
+                at = f"supported_types.{index}"
+                errors[at] = [sentence("selected", at)]
+        if errors:
+            raise invalid(dict(islice(errors.items(), MAX_FIELDS)))
+        queries = {name: self.queries[name].model_dump(exclude_none=True) for name in known if name in self.queries}
+        types = [name for name in known if name in named]
+        return self.model_dump() | {"queries": queries, "supported_types": types}
+
 
 @routes.on("GET", "/api/import/templates", permission="system.import")
-def list_templates(caller: Caller) -> dict[str, Any]:  # noqa: ARG001 -- the same for every tenant until they own some
-    """All templates; there are a handful, so no pages."""
+def list_templates(caller: Caller) -> dict[str, Any]:
+    """All templates, the system's first; there are a handful, so no pages."""
     from chalicelib import templates
 
-    return {"data": [show(template) for template in templates.all()]}
+    own = map(own_templates.show, own_templates.listing(caller.org))
+    return {"data": [*map(_system, templates.all()), *own]}
 
 
-def show(template: Any) -> dict[str, Any]:
-    """A template as lists show it, `options` being what it can be asked to do."""
+@routes.on("POST", "/api/import/templates", permission="system.configure", status=201)
+def create_template(caller: Caller, body: TemplateBody) -> dict[str, Any]:
+    """Keeps a template for the organisation's profiles to take."""
+    template = own_templates.create(caller.org, caller.who(), body.checked())
+    return {"message": "Template created successfully", "template": own_templates.show(template, whole=True)}
+
+
+@routes.on("GET", "/api/import/templates/{template_id}", permission="system.import")
+def show_template(caller: Caller, template_id: str) -> dict[str, Any]:
+    """One template, bare, with its queries."""
+    from chalicelib import templates
+
+    system = next((found for found in templates.all() if template_id == found.ID), None)
+    if system is None:
+        return own_templates.show(own_templates.get(caller.org, template_id), whole=True)
+    queries = system.queries({}).items()
+    return _system(system) | {
+        "queries": {name: query.model_dump(mode="json") for name, query in queries},
+        "metadata": {},
+        "created_by": None,
+        "updated_at": system.CREATED_AT,
+    }
+
+
+@routes.on("PUT", "/api/import/templates/{template_id}", permission="system.configure")
+def replace_template(caller: Caller, template_id: str, body: TemplateBody) -> dict[str, Any]:
+    """Writes the template anew; profiles that took it keep what they took."""
+    own_templates.get(caller.org, template_id)
+    template = own_templates.replace(caller.org, template_id, caller.who(), body.checked())
+    return {"message": "Template updated successfully", "template": own_templates.show(template, whole=True)}
+
+
+@routes.on("DELETE", "/api/import/templates/{template_id}", permission="system.configure")
+def delete_template(caller: Caller, template_id: str) -> dict[str, Any]:
+    """Removes the template; profiles that took it keep what they took."""
+    own_templates.delete(caller.org, template_id, caller.who())
+    return {"message": "Template deleted successfully"}
+
+
+def _system(template: Any) -> dict[str, Any]:
+    """A system template as lists show it, `options` being what it can be asked to do."""
     return {
         "id": template.ID,
         "name": template.NAME,

@@ -1,0 +1,172 @@
+"""An organisation's own templates: queries its administrators keep, for its profiles to take.
+
+In: checked values from the API. Out: template dicts, as stored; `show` makes the public ones. A profile that takes one
+gets a copy of its queries, so what becomes of the template later changes no profile. Names are unique in the
+organisation, whatever their case: each is claimed by an item of its own, in the transaction that writes the template.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from chalicelib import audit, columns, dynamo, keys, templates
+from chalicelib.errors import Forbidden, Invalid, NotFound, Retryable
+from chalicelib.messages import sentence
+
+Template = dict[str, Any]
+
+MAX_TEMPLATE_BYTES = 100_000
+"""Of a template's queries, as they are run, and its metadata: a profile holds a copy beside queries of its own, and an
+item may have 400 KB."""
+
+_WRITTEN = ("name", "platform", "database_type", "description", "supported_types", "queries", "metadata")
+_AS_TEXT = ("queries", "metadata")
+"""Kept as JSON text: what people nest, and the numbers they write, may be more than an attribute can hold."""
+
+
+def create(org: str, user: dict[str, str], values: Mapping[str, Any]) -> Template:
+    """A new template. `values` holds `name`, `platform`, `database_type`, `description`, `supported_types`, `metadata`,
+    and `queries`: type -> query as JSON. Raises Invalid for a name that is taken and for what is too large.
+    """
+    stamp = _stamp()
+    template: Template = {
+        "id": str(uuid.uuid4()),
+        "created_by": user,
+        "version": 1,
+        "created_at": stamp,
+        "updated_at": stamp,
+    }
+    template |= _written(values)
+    _check(template)
+    put = dynamo.put_operation("state", keys.template(org, template["id"]), template)
+    _write([("Put", put), _claimed(org, template)])
+    audit.note(org, user, "template.created", f"template/{template['id']}")
+    return template
+
+
+def get(org: str, template_id: str) -> Template:
+    """A template of the organisation's own, to be changed. Raises NotFound for absent ids and other tenants' alike,
+    Forbidden for a system template.
+    """
+    if any(template_id == found.ID for found in templates.all()):
+        raise Forbidden("System templates cannot be changed or deleted", code="system_template")
+    template = find(org, template_id)
+    if template is None:
+        raise NotFound("Template not found")
+    return template
+
+
+def find(org: str, template_id: str) -> Template | None:
+    """The same, or None."""
+    return dynamo.get("state", keys.template(org, template_id))
+
+
+def listing(org: str) -> list[Template]:
+    """All of the organisation's own, by name. It has a handful, so they are read whole."""
+    partition, prefix = keys.template(org, "")
+    found = dynamo.query("state", partition, prefix=prefix, consistent=True)
+    return sorted(found, key=lambda template: (template["name"].casefold(), template["id"]))
+
+
+def replace(org: str, template_id: str, user: dict[str, str], values: Mapping[str, Any]) -> Template:
+    """Write the template anew. Raises as `create` and `get` do, Retryable when somebody else did at the same moment."""
+    known = get(org, template_id)
+    changes = _written(values)
+    template = known | changes | {"version": known["version"] + 1, "updated_at": _stamp()}
+    _check(template)
+    put = dynamo.put_operation(
+        "state",
+        keys.template(org, template_id),
+        template,
+        condition="#version = :seen",
+        values={"seen": known["version"]},
+    )
+    operations: list[Any] = [("Put", put)]
+    if _name(org, template) != _name(org, known):
+        operations += [_claimed(org, template), _freed(org, known)]
+    _write(operations)
+    changed = sorted(field for field in changes if changes[field] != known[field])
+    audit.note(org, user, "template.updated", f"template/{template_id}", fields=changed)
+    return template
+
+
+def delete(org: str, template_id: str, user: dict[str, str]) -> None:
+    """Remove the template; profiles that took it keep what they took. Raises as `get` does, Retryable as `replace`."""
+    known = get(org, template_id)
+    condition, seen = "#version = :seen", {"seen": known["version"]}
+    key = keys.template(org, template_id)
+    _write([("Delete", dynamo.delete_operation("state", key, condition=condition, values=seen)), _freed(org, known)])
+    audit.note(org, user, "template.deleted", f"template/{template_id}")
+
+
+def show(template: Template, *, whole: bool = False) -> dict[str, Any]:
+    """A template as lists show it; whole with its queries and who made it."""
+    words = ("id", "name", "platform", "database_type", "description", "supported_types")
+    shown = {word: template[word] for word in words} | {"is_system": False, "options": []}
+    shown["created_at"] = f"{template['created_at'][:19]}Z"
+    if not whole:
+        return shown
+    return shown | {
+        **{word: json.loads(template[word]) for word in _AS_TEXT},
+        "created_by": template["created_by"],
+        "updated_at": f"{template['updated_at'][:19]}Z",
+    }
+
+
+def copied(template: Template) -> dict[str, str]:
+    """What a profile keeps of a template: `name`, `platform`, and as JSON text `queries`, type -> `sql.Query`."""
+    written: dict[str, Any] = json.loads(template["queries"])
+    queries = {
+        name: columns.built(columns.Query.model_validate(query), name).model_dump() for name, query in written.items()
+    }
+    return {"name": template["name"], "platform": template["platform"], "queries": json.dumps(queries)}
+
+
+def _written(values: Mapping[str, Any]) -> Template:
+    texts = {field: json.dumps(values[field], ensure_ascii=False) for field in _AS_TEXT}
+    return {field: values[field] for field in _WRITTEN} | texts
+
+
+def _check(template: Template) -> None:
+    if template["name"].casefold() in {found.NAME.casefold() for found in templates.all()}:
+        raise _taken()
+    size = len(copied(template)["queries"].encode()) + len(template["metadata"].encode())
+    if size > MAX_TEMPLATE_BYTES:
+        text = sentence("too_many_bytes", "queries", limit=MAX_TEMPLATE_BYTES)
+        raise Invalid("Validation failed", errors={"queries": [text]})
+
+
+def _write(operations: list[Any]) -> None:
+    """The template, on condition that it is as it was; and its name, on condition that nobody has it."""
+    try:
+        dynamo.transact(operations)
+    except dynamo.Refused as refused:
+        if refused.reasons[0] == "ConditionalCheckFailed":
+            raise Retryable("the template was changed at the same moment", code="busy") from None
+        raise _taken() from None
+
+
+def _claimed(org: str, template: Template) -> tuple[Literal["Put"], dict[str, Any]]:
+    claim = {"template": template["id"]}
+    free = "attribute_not_exists(#pk)"
+    return "Put", dynamo.put_operation("state", _name(org, template), claim, condition=free)
+
+
+def _freed(org: str, template: Template) -> tuple[Literal["Delete"], dict[str, Any]]:
+    return "Delete", dynamo.delete_operation("state", _name(org, template))
+
+
+def _name(org: str, template: Template) -> keys.Key:
+    return keys.template_name(org, template["name"].casefold())
+
+
+def _taken() -> Invalid:
+    return Invalid("Validation failed", errors={"name": [sentence("taken", "name")]})
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
