@@ -52,13 +52,13 @@ def _pointed_at(position: str, text: str) -> str:
     """
     numbers = count(1)
     sent = _PLACEHOLDER.sub(lambda found: "%" if found.group() == "%%" else f"${next(numbers)}", text)
-    if not (position.isascii() and position.isdigit()) or len(position) > _MAX_DIGITS:
+    if not (position.isascii() and position.isdigit()) or len(position) > _DIGITS:
         return ""
     found = _NAME.match(sent, max(int(position) - 1, 0))
     return found.group().replace('"', "") if found else ""
 
 
-_MAX_DIGITS = 9
+_DIGITS = 9
 """Of a place in a statement; none of ours is a billion characters long."""
 
 _PLACEHOLDER = re.compile("%[s%]")
@@ -75,7 +75,8 @@ _SIGNS = (
     ("authentication", ("authentication", "no password supplied", "pg_hba.conf", 'role "" does not exist')),
     ("database", ('database "" does not exist',)),
     ("full", ("too many", "remaining connection slots")),
-    ("protocol", ("invalid response", "closed the connection unexpectedly", "expected authentication request")),
+    ("protocol", ("invalid response", "expected authentication request")),
+    ("closed", ("closed the connection unexpectedly",)),
     ("tls", ("ssl", "tls", "certificate")),
 )
 
@@ -89,6 +90,7 @@ UNREACHABLE = {
     "full": ("the server takes no more connections", "Too many connections"),
     "certificate": ("the server's certificate is not trusted, or is another host's", "Certificate not accepted"),
     "tls": ("no encrypted connection could be made", "TLS failed"),
+    "closed": ("the server closed the connection", "Connection closed"),
     "protocol": ("the server did not answer like PostgreSQL", "Unexpected answer"),
     "other": ("could not connect to server", "Connection could not be established"),
 }

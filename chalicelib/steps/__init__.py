@@ -72,6 +72,7 @@ def step(run: Step) -> Step:
 
 _PASSING = {
     "dns_failed",
+    "source_closed",
     "source_full",
     "source_no_route",
     "source_other",

@@ -90,7 +90,7 @@ def test_nobody_listening(freescout_db: Database) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "error"),
-    [(silent, "Connection timed out"), (rude, "Unexpected answer"), (web, "Unexpected answer")],
+    [(silent, "Connection timed out"), (rude, "Connection closed"), (web, "Unexpected answer")],
     ids=["silent", "rude", "web"],
 )
 def test_a_server_that_is_no_postgresql(

@@ -57,7 +57,7 @@ def test_a_reset_in_the_middle_of_an_answer_can_be_tried_again(things: Database,
         with pytest.raises((Retryable, SourceUnreachable)) as failed:
             read(things, lambda _, after=after: Fault("reset", after))
         reasons.add(failed.value.code)
-    assert reasons <= {"source_lost", "source_other", "source_protocol", "source_unreachable"}
+    assert reasons <= {"source_lost", "source_other", "source_closed", "source_unreachable"}
     assert "source_lost" in reasons
 
 
