@@ -90,8 +90,8 @@ def _writing(calls: Iterable[Call]) -> list[Call]:
 
 
 def _moved(request: dict[str, Any], mark: str) -> dict[str, Any]:
-    """The same request for an organisation of another name."""
-    text = json.dumps(request)
+    """The same request for an organisation of another name; a token, which stands for one request, is left out."""
+    text = json.dumps({name: value for name, value in request.items() if name != "ClientRequestToken"})
     moved: dict[str, Any] = json.loads(text.replace('"O#', f'"O#{mark}'))
     return moved
 

@@ -18,6 +18,8 @@ import psycopg
 from benchmarks.driven import Event, deployment, invoke, start, tenant
 from benchmarks.extract import MEGABYTE, peak
 from benchmarks.source import line
+from chalicelib import dynamo, keys, storage
+from chalicelib.steps.plan import CHUNK_ROWS
 from infra.local.sample import Sample
 from infra.local.stack import Stack
 
@@ -26,6 +28,8 @@ SIZES = {"1kb": 700, "1mb": 999_000}
 
 ROWS = {"1kb": 2000, "1mb": 60}
 """Notes of a run: two full chunks, and as many of the widest as make eight chunks."""
+
+KEYED_ROWS = int(os.environ.get("BENCH_MEMORY_KEYED_ROWS", "1000000"))
 
 STEPS = ("plan", "extract", "transform", "match", "decide", "load", "finish")
 TYPE = "ticket_notes"
@@ -42,6 +46,7 @@ def main() -> None:
     with deployment(CONVERSATIONS) as (running, sample):
         for size in SIZES:
             _measure(running, sample, size)
+        _match_keys(running, sample)
 
 
 def _measure(running: Stack, sample: Sample, size: str) -> None:
@@ -60,10 +65,24 @@ def _measure(running: Stack, sample: Sample, size: str) -> None:
         line(f"memory_{step}_{size}", peaks[step], "MB", None, f"{ROWS[size]} rows in {chunks} chunks")
 
 
+def _match_keys(running: Stack, sample: Sample) -> None:
+    """Match alone, over a type with unique keys and as many rows as a large import has: it sees all keys of the run."""
+    _, profile, org = tenant(running, sample)
+    ids = start(org, profile, selected_types=["customer_users"])
+    invoke("plan", ids)
+    prefix = keys.type_objects(org, ids["job"], "customer_users")
+    for number in range(KEYED_ROWS // CHUNK_ROWS):
+        first = number * CHUNK_ROWS
+        rows = [[row, str(first + row), [keys.sha256(f"email:{first + row}")]] for row in range(CHUNK_ROWS)]
+        stored = storage.put_rows(f"{prefix}/{number:06d}", "keys", rows)
+        chunk = {"raw": "none", "rows": CHUNK_ROWS, "accepted": "none", "rejected": None, "keys": stored.key}
+        dynamo.put("state", keys.chunk(org, ids["job"], "customer_users", number), chunk)
+    peak_mb = _apart("match", [ids | {"type": "customer_users"}])["peak"]
+    line("memory_match_keys", peak_mb, "MB", None, f"{KEYED_ROWS:,} rows with a unique key each")
+
+
 def _drive_by_step(ids: Event, run: Any) -> int:
     """A job of one type, all chunks of a step in one process; how many chunks."""
-    from chalicelib import storage
-
     (entry,) = run("plan", [ids])[0]["types"]
     here = ids | {"type": entry["type"]}
     events = [here | item for item in storage.get_json(entry["manifest"])]
