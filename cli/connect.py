@@ -68,10 +68,7 @@ def _named(items: list[dict[str, Any]], wanted: str, kind: str) -> dict[str, Any
     if len(found) == 1:
         return found[0]
     if not found:
-        raise Failure(f"There is no {kind} named {wanted!r}.", hint=f"`wharf profiles {_LISTS[kind]}` shows them.")
+        raise Failure(f"There is no {kind} named {wanted!r}.", hint=f"`wharf {kind}s list` shows them.")
     raise Failure(
         f"{len(found)} {kind}s are named {wanted!r}.", hint="Give an id: " + ", ".join(item["id"] for item in found)
     )
-
-
-_LISTS = {"profile": "list", "template": "template --list"}

@@ -12,8 +12,10 @@ from cli import connect, imports, progress, summary, terminal
 from cli.connect import JOBS
 from cli.terminal import Json
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Import jobs: list, show, watch, cancel.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Import jobs: list, count, show, watch, cancel.")
 
+Begin = Annotated[str | None, typer.Option("--from", help="Only jobs made from this day on (UTC, 2026-01-31).")]
+End = Annotated[str | None, typer.Option("--to", help="Only jobs made until the end of this day.")]
 Job = Annotated[str | None, typer.Argument(help="Id of the job. Default: the one started last.")]
 
 
@@ -21,16 +23,30 @@ Job = Annotated[str | None, typer.Argument(help="Id of the job. Default: the one
 def list_jobs(
     ctx: typer.Context,
     profile: Annotated[str | None, typer.Option("--profile", "-p", help="Only jobs of this profile.")] = None,
+    status: Annotated[
+        list[str] | None, typer.Option(help="Only with this status: running, completed, failed, cancelled. Repeat it.")
+    ] = None,
+    search: Annotated[str | None, typer.Option(help="Only of profiles whose name contains this.")] = None,
+    begin: Begin = None,
+    end: End = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 15,
     as_json: Json = False,
 ) -> None:
     """List jobs, newest first."""
     api = connect.client(ctx)
-    profile_id = connect.profile(api, profile)["id"] if profile else None
-    jobs = list(islice(api.pages(JOBS, per_page=min(limit, 100), profile_id=profile_id), limit))
+    asked = {
+        "profile_id": connect.profile(api, profile)["id"] if profile else None,
+        "status": status,
+        "search": search,
+        "date_from": begin,
+        "date_to": end,
+    }
+    jobs = list(islice(api.pages(JOBS, per_page=min(limit, 100), **asked), limit))
     if as_json:
         return terminal.print_json(jobs)
     if not jobs:
+        if any(asked.values()):
+            return terminal.note("No such jobs.")
         return terminal.note("No jobs. Start one with `wharf import run --profile NAME`.")
     table = terminal.table("id", "profile", "status", "started", "rows", "failed", right=("rows", "failed"))
     for job in jobs:
@@ -38,6 +54,31 @@ def list_jobs(
         started = terminal.moment(job.get("started_at")).removesuffix(" UTC")
         table.add_row(job["id"], Text(terminal.one_line(job["profile"]["name"], 14)), job["status"], started, *counts)
     terminal.out().print(table)
+    return None
+
+
+@app.command()
+def stats(ctx: typer.Context, begin: Begin = None, end: End = None, as_json: Json = False) -> None:
+    """Show how the jobs made in some days ended, all days unless told."""
+    found = connect.client(ctx).get(f"{JOBS}/stats", date_from=begin, date_to=end)
+    if as_json:
+        return terminal.print_json(found)
+    numbers = found["stats"]
+    rows = {
+        word: terminal.count(numbers[f"{word}_jobs"])
+        for word in ("total", "completed", "failed", "cancelled", "running")
+    }
+    rows["records imported"] = terminal.count(numbers["total_records_imported"])
+    rows["records failed"] = terminal.count(numbers["total_records_failed"])
+    rows["average duration"] = terminal.duration(numbers["average_duration"])
+    terminal.out().print(terminal.grid(rows))
+    table = terminal.table("id", "profile", "status", "imported", "failed", "took", right=("imported", "failed"))
+    for job in found["recent_jobs"]:
+        counts = [terminal.count(job[word]) for word in ("records_imported", "records_failed")]
+        name = Text(terminal.one_line(job["profile_name"], 14))
+        table.add_row(job["id"], name, job["status"], *counts, terminal.duration(job["duration"]))
+    if found["recent_jobs"]:
+        terminal.out().print(Text(), table)
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from cli import connect, terminal
+from cli import connect, templates, terminal
 from cli.connect import PROFILES
 from cli.failures import FAILED, USAGE, Failure
 from cli.terminal import Json
@@ -33,10 +33,11 @@ PASSWORD_VARIABLE = "WHARF_SOURCE_PASSWORD"  # noqa: S105 - the name of a variab
 def list_profiles(
     ctx: typer.Context,
     search: Annotated[str | None, typer.Option(help="Part of the name.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only those: success, failed or untested.")] = None,
     as_json: Json = False,
 ) -> None:
     """List profiles and how their last connection test went."""
-    found = list(connect.client(ctx).pages(PROFILES, search=search))
+    found = list(connect.client(ctx).pages(PROFILES, search=search, status=status))
     if as_json:
         return terminal.print_json(found)
     if not found:
@@ -160,12 +161,8 @@ def delete(
     """Delete a profile. The records it imported stay."""
     api = connect.client(ctx)
     found = connect.profile(api, profile)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise Failure("Deleting needs --yes where nobody can be asked.", exit_code=USAGE)
-        question = f"Delete the profile {terminal.one_line(found['name'])!r} ({found['host']}/{found['database']})?"
-        if not typer.confirm(question, err=True):
-            raise Failure("Nothing was deleted.")
+    question = f"Delete the profile {terminal.one_line(found['name'])!r} ({found['host']}/{found['database']})?"
+    terminal.confirm_deletion(question, yes=yes)
     answer = api.delete(f"{PROFILES}/{found['id']}")
     terminal.print_json(answer) if as_json else terminal.note(answer["message"] + ".")
 
@@ -233,9 +230,9 @@ def template(
     """Apply a template to a profile: which tables become which records."""
     api = connect.client(ctx)
     if list_all:
-        return _list_templates(api.get(connect.TEMPLATES)["data"], as_json=as_json)
+        return templates.print_list(api, as_json=as_json)
     if not profile or not name:
-        raise Failure("Give a profile and a template.", hint="wharf profiles template --list", exit_code=USAGE)
+        raise Failure("Give a profile and a template.", hint="wharf templates list", exit_code=USAGE)
     body: dict[str, Any] = {"template_id": connect.template(api, name)["id"]}
     if option:
         body["options"] = parse_options(option)
@@ -256,17 +253,6 @@ def parse_options(options: list[str]) -> dict[str, Any]:
             raise Failure(f"{option!r} is not name=value.", exit_code=USAGE)
         parsed[name] = {"true": True, "false": False}.get(value, value)
     return parsed
-
-
-def _list_templates(templates: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        return terminal.print_json(templates)
-    table = terminal.table("platform", "name", "imports", "description")
-    for item in templates:
-        types = ", ".join(item["supported_types"])
-        table.add_row(item["platform"], Text(item["name"]), types, Text(terminal.tame(item["description"])))
-    terminal.out().print(table)
-    return None
 
 
 def _done(answer: dict[str, Any], *, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -117,12 +116,8 @@ def delete(
     """Delete a record. It comes again when its source is imported again."""
     api = connect.client(ctx)
     seen = _seen(api, record_type, record_id)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise Failure("Deleting needs --yes where nobody can be asked.", exit_code=USAGE)
-        question = f"Delete {terminal.one_line(cards.headline(seen))!r} of {terminal.one_line(record_type)}?"
-        if not typer.confirm(question, err=True):
-            raise Failure("Nothing was deleted.")
+    question = f"Delete {terminal.one_line(cards.headline(seen))!r} of {terminal.one_line(record_type)}?"
+    terminal.confirm_deletion(question, yes=yes)
     with _unless_changed():
         answer = api.delete(f"{RECORDS}/{record_type}/{record_id}", version=seen["version"])
     terminal.print_json(answer) if as_json else terminal.note(answer["message"] + ".")

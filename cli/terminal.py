@@ -16,7 +16,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from cli.failures import ApiError, Failure
+from cli.failures import USAGE, ApiError, Failure
 
 WIDTH = 100
 """Columns where no terminal tells: files, pipes, CI logs."""
@@ -62,6 +62,16 @@ def print_json(value: Any) -> None:
 def note(text: str) -> None:
     """A line about the way, on stderr."""
     err().print(Text(text), soft_wrap=True)
+
+
+def confirm_deletion(question: str, *, yes: bool) -> None:
+    """Go on when `yes` was given or a person says so. Raises Failure otherwise, of usage where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Failure("Deleting needs --yes where nobody can be asked.", exit_code=USAGE)
+    if not typer.confirm(question, err=True):
+        raise Failure("Nothing was deleted.")
 
 
 def explain(failure: Failure) -> None:

@@ -16,6 +16,7 @@ from chalice.test import Client, HTTPResponse
 from chalicelib import access, requests, settings
 from chalicelib.requests import ELSEWHERE, METHODS, Routes
 from tests.routes.conftest import Api, profile_body
+from tests.routes.test_own_templates import body as template_body
 
 PROFILES = "/api/import/profiles"
 MEMBERS = {"message", "code", "request_id", "type", "title", "status", "detail", "instance"}
@@ -133,6 +134,7 @@ def test_a_token_narrowed_to_other_scopes_is_403(api: Api) -> None:
 @pytest.mark.parametrize(("method", "path"), [(method, path) for method, path in GUARDED if "_id}" in path])
 def test_absent_ids_are_404_whatever_their_shape(api: Api, method: str, path: str) -> None:
     body = {"template_id": "x"} if path.endswith("/template") else profile_body() if method == "PUT" else None
+    body = template_body() if method == "PUT" and "{template_id}" in path else body
     answers = [
         api.request(method, re.sub(r"{\w+_id}", found, path).replace("{record_type}", "tickets"), _encoded(body))
         for found in (str(uuid.uuid4()), "statistics", "1", "PROFILE%23x", "null")
