@@ -358,13 +358,15 @@ def test_cancel_says_so_when_the_workers_need_longer(api: Api, monkeypatch: pyte
 
 
 @pytest.mark.accepts("SV-139", "SV-146")
-@pytest.mark.parametrize("status", ["completed", "completed_with_errors", "failed"])
+@pytest.mark.parametrize("status", ["completed", "completed_with_errors", "failed", "cancelled"])
 def test_cancel_of_an_ended_job_is_400(api: Api, status: str) -> None:
     job = started(api)
     end(api, job["id"], status)
     answer = api.post(f"{JOBS}/{job['id']}/cancel")
     assert answer.status_code == 400
     assert answer.json_body["code"] == "invalid_status"
+    assert answer.json_body["message"] == f"Cannot cancel a job that is {status.removesuffix('_with_errors')}"
+    assert jobs.get(api.org, job["id"])["status"] == status
 
 
 def test_starts_and_cancels_leave_a_trail(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
