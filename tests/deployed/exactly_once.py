@@ -1,25 +1,25 @@
-"""A world for proofs of exactly-once: rows ready to be decided, a way to kill at any AWS call, and an audit.
+"""A small world for proofs of exactly-once: rows of one type, ready to be decided, and an audit.
 
-The steps run in this process against the deployed tables and bucket, so a kill can be put before any call is sent and
-after any call has had its effect. The kill is a BaseException: botocore retries Exceptions.
+The steps run in this process against the deployed tables and bucket; `faults.source` is the larger world, with a real
+source in front.
 """
 
 from __future__ import annotations
 
-import itertools
-import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib import chunks, clients, dynamo, jobs, keys, ledger, plans, storage
-from chalicelib.errors import Retryable
+from chalicelib import chunks, dynamo, jobs, keys, ledger, plans, storage
 from chalicelib.sql import Query
 from chalicelib.steps import decide, finish, load, match
+from tests.deployed.faults.audit import counters, stored
+from tests.deployed.faults.calls import Kill, call, insist, killed_at, twice_at_once
+
+__all__ = ["Kill", "Row", "World", "audit", "call", "drive", "insist", "killed_at", "lines", "stored", "twice_at_once"]
 
 SOURCE = "source-1"
 ORIGINS = {
@@ -30,10 +30,6 @@ ORIGINS = {
 }
 TEXT = {"customer_users": "name", "tickets": "title", "ticket_notes": "content"}
 """The field a row's text goes to."""
-
-
-class Kill(BaseException):
-    """The worker is gone."""
 
 
 @dataclass
@@ -144,31 +140,6 @@ class World:
         return keys.record_id(self.org, self.record_type, SOURCE, ORIGINS[self.record_type], ext)
 
 
-_inside = threading.local()
-
-
-def call(run: Callable[..., dict[str, Any]], event: dict[str, Any]) -> dict[str, Any]:
-    """Invoke a step as Lambda would, with plenty of time."""
-    _inside.step = getattr(run, "stands_for", run)
-    try:
-        return run(event, now=time.time, remaining=lambda: 300.0)
-    finally:
-        _inside.step = None
-
-
-def insist(run: Callable[..., dict[str, Any]], event: dict[str, Any]) -> dict[str, Any]:
-    """Invoke a step until it answers, as the state machine does after a worker's death or a Retryable."""
-    for _ in range(20):
-        try:
-            answer = call(run, event)
-        except (Kill, Retryable):
-            continue
-        if answer.get("state") in ("more", "waiting"):
-            continue
-        return answer
-    raise AssertionError("the step never came to an answer")
-
-
 Invoke = Callable[[Callable[..., dict[str, Any]], dict[str, Any]], dict[str, Any]]
 
 
@@ -185,89 +156,6 @@ def drive(world: World, invoke: Invoke = insist) -> None:
         for item in items:
             invoke(run, here | item)
     invoke(finish.run, {"org": world.org, "job": world.job_id})
-
-
-def twice_at_once(run: Callable[..., dict[str, Any]], event: dict[str, Any]) -> dict[str, Any]:
-    """Two invocations of the same event at the same moment; both must come to an answer."""
-    answers: list[dict[str, Any]] = []
-    gate = threading.Barrier(2)
-
-    def worker() -> None:
-        gate.wait()
-        answers.append(insist(run, event))
-
-    threads = [threading.Thread(target=worker) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(answers) == 2
-    return answers[0]
-
-
-@contextmanager
-def killed_at(
-    index: int | None, moment: str = "before", within: tuple[Callable[..., Any], ...] = ()
-) -> Iterator[Counter[str]]:
-    """Count AWS calls and die once, at the call of that index: before it is sent, or after its effect.
-
-    within: count only the calls of these steps; none named means all.
-    """
-    calls: Counter[str] = Counter()
-    numbers = itertools.count()
-    dead = threading.Event()
-    current = threading.local()
-
-    def before(model: Any, **_: Any) -> None:
-        current.number = None
-        if within and getattr(_inside, "step", None) not in within:
-            return
-        calls[model.name] += 1
-        current.number = next(numbers)
-        if moment == "before" and current.number == index and not dead.is_set():
-            dead.set()
-            raise Kill
-
-    def after(model: Any, **_: Any) -> None:
-        if moment == "after" and current.number == index and not dead.is_set():
-            dead.set()
-            raise Kill
-
-    events = [clients.client(service).meta.events for service in ("dynamodb", "s3")]
-    for emitter in events:
-        emitter.register("before-call", before, "kill-before")
-        emitter.register("after-call", after, "kill-after")
-    try:
-        yield calls
-    finally:
-        for emitter in events:
-            emitter.unregister("before-call", before, "kill-before")
-            emitter.unregister("after-call", after, "kill-after")
-
-
-def stored(org: str) -> tuple[list[dict[str, Any]], dict[str, str], dict[str, str]]:
-    """Everything the organisation has in the record store: records, claims (key -> id), links (ext -> id)."""
-    items: list[dict[str, Any]] = []
-    request: dict[str, Any] = {
-        "TableName": dynamo.name("records"),
-        "FilterExpression": "begins_with(pk, :org)",
-        "ExpressionAttributeValues": {":org": {"S": f"O#{org}#"}},
-    }
-    while True:
-        answer = dynamo.call("scan", **request)
-        items += map(dynamo.decode_item, answer["Items"])
-        if "LastEvaluatedKey" not in answer:
-            break
-        request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-    kind = {item["pk"] + item["sk"]: item["pk"].split("#")[2] for item in items}
-    records = [
-        item | {"type": item["pk"].split("#")[3], "ext": item["origin"]["ext"]}
-        for item in items
-        if kind[item["pk"] + item["sk"]] == "T" and not item.get("deleted")
-    ]
-    claims = {item["pk"]: item["id"] for item in items if kind[item["pk"] + item["sk"]] == "UQ"}
-    links = {item["sk"]: item["id"] for item in items if kind[item["pk"] + item["sk"]] == "LK"}
-    return records, claims, links
 
 
 def audit(world: World, rows: list[Row], *, counted: dict[str, int] | None = None) -> list[str]:
@@ -297,11 +185,10 @@ def audit(world: World, rows: list[Row], *, counted: dict[str, int] | None = Non
     problems += [f"orphan claim {key}" for key, record_id in claims.items() if record_id not in ids]
     problems += [f"{len(claims)} claims for {len(by_email)} keys"] if len(claims) != len(by_email) else []
     counted = counted or {"created": created, "updated": len(rows) - created}
-    job = world.job
+    have = counters(world.org, world.job_id, world.record_type)
     for word in ("created", "updated", "skipped", "failed", "unprocessed"):
-        have = job.get(f"{world.record_type}_{word}", 0)
-        if have != counted.get(word, 0):
-            problems.append(f"{have} {word}, not {counted.get(word, 0)}")
+        if have[word] != counted.get(word, 0):
+            problems.append(f"{have[word]} {word}, not {counted.get(word, 0)}")
     return problems
 
 

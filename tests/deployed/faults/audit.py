@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from chalicelib import chunks, dynamo, jobs, keys, ledger, progress
+from chalicelib import chunks, dynamo, jobs, keys, ledger, progress, statistics
 from tests.deployed.faults.source import TEXT, Import, Row
 
 WORDS = ("created", "updated", "skipped", "failed", "unprocessed")
@@ -60,12 +60,18 @@ def snapshot(org: str) -> dict[str, str]:
     for table in ("state", "records"):
         for item in scan(table, f"O#{org}"):
             kind = item["sk"].split("#")[0]
-            if kind == "SOURCE":
+            if kind == "SOURCE" or (kind == "LOCK" and _is_free(org, item["job"])):
                 continue
             ignored = LOGGED | FOUND_OUT if kind == "PROFILE" else LOGGED
             told = {name: value for name, value in item.items() if name not in ignored}
             found[f"{table} {item['pk']} {item['sk']}"] = json.dumps(told, sort_keys=True)
     return found
+
+
+def _is_free(org: str, job_id: str) -> bool:
+    """A lock that an ended job holds is free."""
+    job = dynamo.get("state", keys.job(org, job_id))
+    return job is None or jobs.ended(job)
 
 
 def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
@@ -159,6 +165,18 @@ def ledgers(org: str, job: jobs.Job, record_type: str, records: list[Item], *, l
     return problems
 
 
+def numbers(org: str) -> list[str]:
+    """Whether the organisation's statistics are those of its jobs: each counted once, with what it created."""
+    made = list(jobs.listing(org))
+    wrote = [job for job in made if jobs.ended(job) and not job["dry_run"]]
+    want = Counter(f"{jobs.shown_status(job)}_jobs" for job in made)
+    want["total_jobs"] = len(made)
+    want["total_records_imported"] = sum(jobs.total(job, "created") for job in wrote)
+    have = statistics.summary(org)
+    return [f"statistics: {have[word]} {word}, not {want[word]}" for word in have.keys() - {"average_duration"}
+            if word in want and have[word] != want[word]]  # fmt: skip
+
+
 def at_rest(org: str, job: jobs.Job) -> list[str]:
     """Whether an ended job has let go of everything."""
     problems = [] if jobs.ended(job) else [f"the job is {job['status']}"]
@@ -166,6 +184,7 @@ def at_rest(org: str, job: jobs.Job) -> list[str]:
         problems.append("the profile is locked")
     if dynamo.get("state", keys.active_job(org, job["id"])):
         problems.append("the job is on the active list")
+    problems += numbers(org)
     for record_type in TEXT:
         held = dynamo.get("state", keys.type_lock(org, record_type))
         if held and held["job"] == job["id"] and not jobs.ended(job):

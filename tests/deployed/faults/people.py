@@ -10,7 +10,7 @@ from chalicelib import dynamo, jobs, keys
 from chalicelib.dynamo import Refused
 from chalicelib.errors import BadRequest
 from tests.deployed.faults.calls import Call, aside, between
-from tests.deployed.faults.source import Import
+from tests.deployed.faults.source import STEPS, Import
 
 
 def record(world: Import, record_type: str, ext: str) -> dict[str, Any]:
@@ -69,6 +69,14 @@ def fail(world: Import) -> None:
     """The job is to end as failed, if it still runs."""
     with suppress(Refused):
         jobs.move(world.job, "failing")
+
+
+def writes_records(one: Call) -> bool:
+    """Whether the call is one by which load writes records (its transactions on chunks and leases are not)."""
+    body = one.request["body"]
+    if one.step is not STEPS["load"] or one.operation not in ("BatchExecuteStatement", "TransactWriteItems"):
+        return False
+    return b"UPDATE" in body or b"INSERT" in body or b"#T#" in body
 
 
 @contextmanager
