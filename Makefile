@@ -3,9 +3,11 @@
 #   make run                 the whole journey on this machine, then serve until Ctrl-C
 #   make run ONCE=1          the same, ending with the summary and its exit status
 #   make test | check        the tests | format, lint, types and the tests
+#   make faults              in full what the tests sample: deaths, refusals, zombies, stops at every call
 #   make package             the artifact for AWS, in dist/ (ARCH=arm64 for Graviton)
 #
-# CONVERSATIONS=50000 sizes the sample source, PORT=8500 moves the API; all other ports are chosen free.
+# CONVERSATIONS=50000 sizes the sample source, PORT=8500 moves the API; all other ports are chosen free. SEED=7 repeats
+# what tests drew by chance; each run says its own.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -21,7 +23,7 @@ export CONVERSATIONS SEED ONCE PORT STATE
 # No byte code of links in .wharf/build, no surprises from the caller's shell.
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help venv run test check format package bench clean
+.PHONY: help venv run test faults check format package bench clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -52,6 +54,9 @@ run: $(STAMP) ## import a FreeScout database through the deployed stack, then se
 
 test: $(STAMP) ## all tests
 	@exec $(PY) -m pytest $(TESTS)
+
+faults: $(STAMP) ## the loops that the tests sample, in full
+	@exec $(PY) -m pytest -m exhaustive $(TESTS)
 
 check: $(STAMP) ## format, lint, types, tests
 	@$(PY) -m ruff format --check .
