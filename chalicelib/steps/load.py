@@ -74,13 +74,14 @@ class Applier:
             outcome = self._apply(pending)
             if outcome is None:
                 return None
-            pending = []
+            pending, known = [], self.parts
             if outcome.unfit:
                 self._amend([_failed(line, UNFIT) for line in _with_folded(lines, outcome.unfit)])
             if outcome.refused:
                 rows = _with_folded(lines, outcome.refused)
                 pending = self._decide_anew(rows, last=attempt == ATTEMPTS)
-            lines = ledger.read(self.parts)
+            if self.parts != known:
+                lines = ledger.read(self.parts)
             if not pending:
                 break
         if pending:
