@@ -141,6 +141,15 @@ def test_the_template_holds_our_resources(made: tuple[Path, Path]) -> None:
     assert "Concurrency" in template["Parameters"]
 
 
+def test_the_guide_names_every_parameter_and_output_and_how_many_alarms_are_paid_for(made: tuple[Path, Path]) -> None:
+    template = json.loads(made[1].read_text())
+    guide = (package.ROOT / "docs" / "deploy.md").read_text()
+    named = set(re.findall(r"`(\w+)`", guide))
+    assert (template["Parameters"].keys() | template["Outputs"].keys()) - named == set()
+    alarms = [name for name, one in template["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    assert f"| {len(alarms)} alarms at 0.10 | {len(alarms) * 0.1:.2f} |" in guide
+
+
 def python_of_the_runtime() -> str:
     """A Python 3.13 that starts, on the path or among pyenv's; the test is skipped where there is none."""
     versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
