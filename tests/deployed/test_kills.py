@@ -16,7 +16,7 @@ from tests.conftest import Database
 from tests.deployed.faults.audit import audit
 from tests.deployed.faults.calls import Kill, Step, call, killed_at
 from tests.deployed.faults.deaths import NAMES, OnAndOn, Once
-from tests.deployed.faults.source import SMALL, Import, Row, Rows, fill, killed_while_reading
+from tests.deployed.faults.source import SMALL, STEPS, Import, Row, Rows, fill, killed_while_reading
 
 pytestmark = pytest.mark.usefixtures("undriven")
 
@@ -98,7 +98,8 @@ def test_every_invocation_of_an_update_dies_at_each_of_its_calls_in_turn(tiny_db
 def _once(database: Database, generator: random.Random, times: int) -> None:
     """An import killed once at any of its calls, and another one that updates it, killed as well."""
     fill(database, SMALL)
-    with killed_at(None) as calls:
+    steps = tuple(STEPS.values())
+    with killed_at(None, within=steps) as calls:
         Import(database, SMALL).start().drive()
     for _ in range(times):
         index, other = (generator.randrange(calls.total()) for _ in range(2))
@@ -106,11 +107,11 @@ def _once(database: Database, generator: random.Random, times: int) -> None:
         where = f"killed {moment} call {index}, then {other}"
         fill(database, SMALL)
         world = Import(database, SMALL).start()
-        with killed_at(index, moment):
+        with killed_at(index, moment, steps):
             world.drive()
         assert audit(world) == [], where
         again = world.again(changed(SMALL))
-        with killed_at(other, moment):
+        with killed_at(other, moment, steps):
             again.drive()
         assert audit(again, counted=fates("updated", SMALL)) == [], where
 

@@ -14,6 +14,7 @@ from tests.conftest import Database
 from tests.deployed.faults.answers import (
     CANCELLATION_REASONS,
     STATEMENT_CODES,
+    given_up,
     keys_unprocessed,
     lost_answers,
     statement_answered,
@@ -67,6 +68,31 @@ def _weather(database: Database, generator: random.Random, share: float) -> None
     with stormy(generator, share) as done:
         again.drive()
     assert audit(again, counted=UPDATED) == [], done
+
+
+def test_a_share_of_all_calls_fails_for_good(tiny_db: Database, generator: random.Random) -> None:
+    """botocore has given up: the step ends with what the state machine tries again."""
+    fill(tiny_db, SMALL)
+    world = Import(tiny_db, SMALL).start()
+    with given_up(generator, 0.08) as done:
+        world.drive()
+    assert audit(world) == [], done
+    assert {kind.split()[0] for kind in done} >= {"dynamodb", "s3"}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.2])
+def test_many_calls_fail_for_good(tiny_db: Database, generator: random.Random, share: float) -> None:
+    for _ in range(3):
+        fill(tiny_db, SMALL)
+        world = Import(tiny_db, SMALL).start()
+        with given_up(generator, share) as done:
+            world.drive()
+        assert audit(world) == [], done
+        again = world.again(CHANGED)
+        with given_up(generator, share) as done:
+            again.drive()
+        assert audit(again, counted=UPDATED) == [], done
 
 
 def test_keys_left_unprocessed_are_asked_for_again(tiny_db: Database, generator: random.Random) -> None:

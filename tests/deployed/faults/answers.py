@@ -1,7 +1,7 @@
 """AWS as it can be: it throttles, fails, refuses single statements, and loses answers to what it has done.
 
-`stormy` answers single attempts, below botocore's retries; everything else answers whole calls, as after the last of
-those retries. Nothing waits here: back-offs are cut short by `hurried`.
+`stormy` answers single attempts, which botocore repeats; everything else answers whole calls, as after the last of its
+attempts. Nothing waits here: back-offs are cut short by `hurried`.
 """
 
 from __future__ import annotations
@@ -101,6 +101,29 @@ def stormy(generator: random.Random, share: float) -> Iterator[Counter[str]]:
         yield done
 
 
+@contextmanager
+def given_up(generator: random.Random, share: float) -> Iterator[Counter[str]]:
+    """This share of all calls goes wrong for good, all of botocore's attempts made: half of them after their effect."""
+    done: Counter[str] = Counter()
+
+    def before(one: Call) -> Any:
+        if one.invocation is None or generator.random() >= share / 2:
+            return None
+        status, code = generator.choice([*REFUSALS[one.service], (0, "broken connection")])
+        done[f"{one.service} {code}"] += 1
+        if not status:
+            raise ConnectionClosedError(endpoint_url=one.request["url"])
+        return refusal(code, status)
+
+    def after(one: Call) -> None:
+        if one.invocation and one.http.status_code == 200 and generator.random() < share / 2:
+            done[f"{one.service} lost answer"] += 1
+            raise ReadTimeoutError(endpoint_url=one.request["url"])
+
+    with hurried(), between(before=before, after=after):
+        yield done
+
+
 class _Raw:
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -123,7 +146,8 @@ def _response(url: str, service: str, status: int, code: str) -> AWSResponse:
 def refusal(code: str, status: int = 400, **more: Any) -> tuple[Any, dict[str, Any]]:
     """What a `before` hook returns to have a call refused unsent."""
     error = {"Code": code, "Message": "not now"}
-    return SimpleNamespace(status_code=status, headers={}), {"Error": error, "ResponseMetadata": {}, **more}
+    parsed = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}, **more}
+    return SimpleNamespace(status_code=status, headers={}), parsed
 
 
 @contextmanager
