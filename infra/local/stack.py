@@ -189,7 +189,10 @@ def _ports(state: Path, *wanted: int | None) -> list[int]:
     purposes = ("the API", "the embedded cloud", "PostgreSQL")
     ports: list[int] = []
     for name, purpose, port in zip(names, purposes, wanted, strict=True):
-        ports.append(choose_port(port, remembered=remembered.get(name), purpose=purpose))
+        chosen = choose_port(port, remembered=remembered.get(name), purpose=purpose)
+        while port is None and chosen in ports:  # one found free before, and not taken yet
+            chosen = choose_port(None, purpose=purpose)
+        ports.append(chosen)
     if len(set(ports)) < len(ports):
         raise CannotStart("the ports of the API, the embedded cloud and PostgreSQL must differ")
     memory.write_text(json.dumps(dict(zip(names, ports, strict=True))))
