@@ -133,13 +133,15 @@ class Writer(threading.Thread):
         self.touched: set[tuple[str, str]] = set()
         self.inserted: set[tuple[str, str]] = set()
         self.turns = 0
+        self.well = False
         self.over = threading.Event()
 
     def run(self) -> None:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            while not self.over.wait(0.01):
-                self.generator.choice([self.change, self.insert, self.delete])(connection)
+            while not self.over.wait(0.02):
+                self.generator.choice([self.change, self.change, self.insert, self.delete])(connection)
                 self.turns += 1
+        self.well = True
 
     def change(self, connection: psycopg.Connection[Any]) -> None:
         for table, column, name in (
@@ -175,11 +177,11 @@ class Writer(threading.Thread):
             self.inserted.add((name, str(number)))
 
     def delete(self, connection: psycopg.Connection[Any]) -> None:
-        number = self.some(connection, "threads")
-        connection.execute("DELETE FROM threads WHERE id = %s", [number])
-        self.touched.add(("ticket_notes", str(number)))
-        files = connection.execute("DELETE FROM attachments WHERE thread_id = %s RETURNING id", [number]).fetchall()
-        self.touched |= {("attachments", str(file)) for (file,) in files}
+        query = "DELETE FROM threads WHERE id = (SELECT min(id) FROM threads WHERE id % 3 = 1) RETURNING id"
+        for (number,) in connection.execute(query).fetchall():
+            self.touched.add(("ticket_notes", str(number)))
+            files = connection.execute("DELETE FROM attachments WHERE thread_id = %s RETURNING id", [number])
+            self.touched |= {("attachments", str(file)) for (file,) in files.fetchall()}
 
     def some(self, connection: psycopg.Connection[Any], table: str) -> int:
         query = f"SELECT id FROM {table} WHERE id %% 3 = 0 ORDER BY md5(id::text || %s) LIMIT 1"
@@ -201,6 +203,7 @@ def test_a_source_that_is_written_to_meanwhile_is_imported_as_one_of_its_states_
     job = tenant.wait(tenant.start())
     writer.over.set()
     writer.join()
+    assert writer.well
     assert writer.turns > 20
     assert (job["status"], job["records_failed"], job["records_unprocessed"]) == ("completed", 0, 0)
     assert {name: fates(job, name) for name in TYPES} == {n: job["records"][n]["extracted"] for n in TYPES}
@@ -211,7 +214,7 @@ def test_a_source_that_is_written_to_meanwhile_is_imported_as_one_of_its_states_
         }
         for name, rows in before.items()
     }
-    assert sum(map(len, untouched.values())) > 0.5 * sum(map(len, before.values()))
+    assert sum(map(len, untouched.values())) > 0.4 * sum(map(len, before.values()))
     records = stored(tenant.org)[0]
     theirs = {f"{record['type']} {record['ext']}" for record in records} - {
         f"{name} {ext}" for name, rows in untouched.items() for ext in rows
