@@ -122,7 +122,7 @@ def test_killed_once_anywhere(tiny_db: Database, generator: random.Random) -> No
 
 @pytest.mark.exhaustive
 def test_killed_once_anywhere_many_times(tiny_db: Database, generator: random.Random) -> None:
-    _once(tiny_db, generator, 25)
+    _once(tiny_db, generator, 10)
 
 
 @pytest.mark.parametrize("after_rows", [0, 1])

@@ -54,7 +54,7 @@ def test_a_share_of_all_attempts_goes_wrong(tiny_db: Database, generator: random
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("share", [0.03, 0.1, 0.3, 0.5])
 def test_many_storms(tiny_db: Database, generator: random.Random, share: float) -> None:
-    for _ in range(6):
+    for _ in range(2):
         _weather(tiny_db, generator, share)
 
 
@@ -81,18 +81,17 @@ def test_a_share_of_all_calls_fails_for_good(tiny_db: Database, generator: rando
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("share", [0.03, 0.1, 0.2])
+@pytest.mark.parametrize("share", [0.03, 0.08])
 def test_many_calls_fail_for_good(tiny_db: Database, generator: random.Random, share: float) -> None:
-    for _ in range(3):
-        fill(tiny_db, SMALL)
-        world = Import(tiny_db, SMALL).start()
-        with given_up(generator, share) as done:
-            world.drive()
-        assert audit(world) == [], done
-        again = world.again(CHANGED)
-        with given_up(generator, share) as done:
-            again.drive()
-        assert audit(again, counted=UPDATED) == [], done
+    fill(tiny_db, SMALL)
+    world = Import(tiny_db, SMALL).start()
+    with given_up(generator, share) as done:
+        world.drive()
+    assert audit(world) == [], done
+    again = world.again(CHANGED)
+    with given_up(generator, share) as done:
+        again.drive()
+    assert audit(again, counted=UPDATED) == [], done
 
 
 def test_keys_left_unprocessed_are_asked_for_again(tiny_db: Database, generator: random.Random) -> None:
@@ -192,18 +191,21 @@ def test_a_transaction_meets_others(tiny_db: Database, generator: random.Random,
     assert cancelled(tiny_db, reason, generator.randrange(2), generator.randrange(4), effect=False)
 
 
+LIKELY = [("load", reason) for reason in CANCELLATION_REASONS]
+LIKELY += [(step, why) for step in ("extract", "transform", "match", "decide") for why in ("TransactionConflict",)]
+
+
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("step", ["extract", "transform", "match", "decide", "load", "finish"])
-@pytest.mark.parametrize("reason", CANCELLATION_REASONS)
-def test_every_transaction_is_cancelled_for_each_reason_at_each_index(
-    tiny_db: Database, reason: str, step: str
+@pytest.mark.parametrize(("step", "reason"), LIKELY)
+def test_every_transaction_is_cancelled_for_each_reason(
+    tiny_db: Database, generator: random.Random, step: str, reason: str
 ) -> None:
+    """At its first operation, and at any other."""
     which = 0
     while cancelled(tiny_db, reason, 0, which, step=step, effect=False):
-        for index in range(1, 4):
-            cancelled(tiny_db, reason, index, which, step=step, effect=False)
+        cancelled(tiny_db, reason, generator.randrange(1, 4), which, step=step, effect=False)
         which += 1
-    assert which or step == "match"
+    assert which
 
 
 @pytest.mark.exhaustive
