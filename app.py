@@ -1,38 +1,54 @@
 """The front door: the Chalice application, and one thin function for every Lambda that is not HTTP.
 
-In: Lambda events. Out: what the step or the route answers. A step's wrapper stands here and imports its step inside
-the function: a Lambda declared in a blueprint would skip this module at run time, and one zip serves all functions,
-so whatever is imported here is paid for by each of them at every cold start.
+In: Lambda events. Out: what the step or the route answers. Steps and routes are imported inside the functions: one zip
+serves all Lambdas, so whatever is imported here is paid for by each of them at every cold start.
 """
 
 from __future__ import annotations
 
-import pkgutil
 import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from chalice.app import Blueprint, Chalice, CloudWatchEvent, Rate, Response
+from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response
 
-from chalicelib import requests, routes, telemetry
+from chalicelib import telemetry
 from chalicelib.errors import Fatal, WharfError
+from chalicelib.paths import ELSEWHERE, METHODS, PATHS
 
 Event = dict[str, Any]
 
 app = Chalice(app_name=telemetry.LOGGER, configure_logs=False)  # its logger is ours; telemetry puts it to work
-app.register_middleware(requests.translate, "http")
-
-for _module in sorted(module.name for module in pkgutil.iter_modules(routes.__path__)):
-    _blueprint = getattr(import_module(f"chalicelib.routes.{_module}"), "routes", None)
-    if isinstance(_blueprint, Blueprint):
-        app.register_blueprint(_blueprint)
 
 
-@app.route(requests.ELSEWHERE, methods=list(requests.METHODS), content_types=[])
+@app.middleware("http")
+def translate(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    """Every answer in our words, every request with its line in the log."""
+    from chalicelib import requests
+
+    return requests.translate(request, get_response)
+
+
+def view(**segments: str) -> Response:
+    """Every path of the map: its file answers."""
+    request: Any = app.current_request  # there is one in a view
+    resource, _ = PATHS[request.path]
+    answer: Response = import_module(f"chalicelib.routes.{resource}").routes.answer(request, segments)
+    return answer
+
+
+for _path, (_, _methods) in PATHS.items():
+    # Chalice would refuse a GET for the type of its empty body; a body that is not JSON is refused as such.
+    app.route(_path, methods=list(_methods), content_types=[])(view)
+
+
+@app.route(ELSEWHERE, methods=list(METHODS), content_types=[])
 def nowhere() -> Response:
     """Paths and methods that do not exist: the gateway sends here what no other route takes, else it answers a 403."""
-    return requests.nowhere(app.current_request, app.routes)  # type: ignore[arg-type]  # there is one in a view
+    from chalicelib import requests
+
+    return requests.nowhere(app.current_request)  # type: ignore[arg-type]  # there is one in a view
 
 
 @app.lambda_function(name="plan")

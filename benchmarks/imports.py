@@ -23,17 +23,7 @@ def index():
     return Response(body={})
 """
 
-WITH_PYDANTIC = (
-    BARE
-    + """
-from pydantic import BaseModel
-class Body(BaseModel):
-    name: str
-"""
-)
-"""What an application pays that declares its request bodies."""
-
-HEAVY = ("aws_lambda_powertools", "boto3", "botocore", "cryptography", "psycopg", "rapidfuzz", "sqlglot")
+HEAVY = ("aws_lambda_powertools", "boto3", "botocore", "cryptography", "psycopg", "pydantic", "rapidfuzz", "sqlglot")
 """What no function may pay for that does not use it."""
 
 MEASURED = """
@@ -49,7 +39,7 @@ print(json.dumps([spent, [name for name in {heavy!r} if name in sys.modules]]))
 
 def main() -> None:
     """Print the figures."""
-    sides: dict[str, list[float]] = {"import app": [], BARE: [], WITH_PYDANTIC: []}
+    sides: dict[str, list[float]] = {"import app": [], BARE: []}
     loaded: list[str] = []
     with tempfile.TemporaryDirectory() as byte_code:
         for turn in range(ROUNDS + 1):
@@ -59,10 +49,8 @@ def main() -> None:
                     spent.append(seconds)
                 if code == "import app":
                     loaded = found
-    ours, bare, modelled = (statistics.median(spent) for spent in sides.values())
+    ours, bare = (statistics.median(spent) for spent in sides.values())
     line("import_app", ours * 1000, "ms CPU", ours / bare, f"a bare Chalice application, {bare * 1000:.1f} ms")
-    against = f"a bare Chalice application with one pydantic model, {modelled * 1000:.1f} ms"
-    line("import_app_models", ours * 1000, "ms CPU", ours / modelled, against)
     line("import_app_heavy_modules", len(loaded), "modules", None, ", ".join(loaded) or f"none of {', '.join(HEAVY)}")
 
 

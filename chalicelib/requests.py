@@ -12,13 +12,13 @@ import inspect
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from chalice.app import Blueprint, MultiDict, Request, Response
+from chalice.app import MultiDict, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
 
@@ -34,14 +34,10 @@ from chalicelib.errors import (
     TooLarge,
     Unauthorized,
 )
+from chalicelib.paths import PATHS
 
 MAX_BODY_BYTES = 1_048_576
 """Far above any real body (the largest are query configurations, some 10 KB), far below Lambda's 6 MB."""
-
-ELSEWHERE = "/api/{proxy+}"
-"""What the gateway matches when nothing else does, whatever the path and its method (API Gateway's greedy segment)."""
-
-METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 Public = Literal["public"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -91,17 +87,11 @@ class Endpoint:
     versioned: bool = False
 
 
-class Routes(Blueprint):
-    """The routes of one resource: a Chalice blueprint that only endpoints with a permission get into."""
+class Routes:
+    """The routes of one resource. Only endpoints with a permission get in; `paths.PATHS` leads to them."""
 
-    def __init__(self, module: str) -> None:
-        super().__init__(module)
-        self.endpoints: list[Endpoint] = []
-        self.resource = module.rpartition(".")[2]
-
-    def route(self, path: str, **_: Any) -> Callable[..., Any]:
-        """Not the way in: `on` is."""
-        raise TypeError(f"{path}: declare it with `on`, which asks for a permission")
+    def __init__(self) -> None:
+        self.endpoints: dict[tuple[str, str], Endpoint] = {}
 
     def on(
         self,
@@ -119,22 +109,14 @@ class Routes(Blueprint):
 
         def declare(function: View) -> View:
             endpoint = replace(_endpoint(method, path, permission, status, function), versioned=versioned)
-
-            def view(**segments: str) -> Response:
-                return _answer(endpoint, self.current_request, segments)
-
-            view.__name__ = function.__name__
-            # Chalice would refuse a GET for the type of its empty body; a body that is not JSON is refused as such.
-            super(Routes, self).route(path, methods=[method], content_types=[])(view)
-            self.endpoints.append(endpoint)
-            _RESOURCES[path] = self.resource
+            self.endpoints[method, path] = endpoint
             return function
 
         return declare
 
-
-_RESOURCES: dict[str, str] = {}
-"""Path -> the file its routes are in, what metrics go by."""
+    def answer(self, request: Request, segments: dict[str, str]) -> Response:
+        """The answer to a request for one of these."""
+        return _answer(self.endpoints[request.method, request.path], request, segments)
 
 
 def _endpoint(
@@ -275,12 +257,13 @@ def refusal(request: Request, error: RequestError) -> Response:
     return _problem(request, error.status, error.code, message, more, headers)
 
 
-def nowhere(request: Request, routes: Mapping[str, Mapping[str, Any]]) -> Response:
+def nowhere(request: Request) -> Response:
     """For what no route takes: 405 with `Allow` when the path has other methods, else 404."""
     asked = _path(request)
-    for path in sorted(routes.keys() - {ELSEWHERE}, key=lambda path: path.count("{")):  # jobs/stats is no job's id
-        if re.fullmatch(_SEGMENT.sub("[^/]+", path), asked) and request.method not in routes[path]:
-            return _problem(request, 405, *_CHALICE[405], {}, {"Allow": ", ".join(sorted(routes[path]))})
+    for path in sorted(PATHS, key=lambda path: path.count("{")):  # jobs/stats is no job's id
+        _, methods = PATHS[path]
+        if re.fullmatch(_SEGMENT.sub("[^/]+", path), asked) and request.method not in methods:
+            return _problem(request, 405, *_CHALICE[405], {}, {"Allow": ", ".join(methods)})
     return refusal(request, NotFound("Not found"))
 
 
@@ -330,7 +313,7 @@ def translate(request: Request, get_response: Callable[[Request], Response]) -> 
 
     A crashed view has been logged with its frames by then; the caller learns the request id and nothing else.
     """
-    resource = _RESOURCES.get(request.path, "elsewhere")
+    resource, _ = PATHS.get(request.path, ("elsewhere", ()))
     route = f"{request.method} {request.path}"
     with telemetry.invocation("resource", resource, request_id=request_id(request), route=route) as outcome:
         response = get_response(request)

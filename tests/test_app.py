@@ -16,6 +16,7 @@ HEAVY = (
     "boto3",
     "botocore",
     "psycopg",
+    "pydantic",
     "sqlglot",
     "cryptography",
     "rapidfuzz",
@@ -86,14 +87,19 @@ def test_every_step_of_the_machine_has_its_function() -> None:
     assert [event.name for event in app.app.event_sources] == ["sweep"]
 
 
-def test_every_route_file_is_registered() -> None:
+def test_the_map_leads_to_every_declared_route_and_nowhere_else() -> None:
     from pathlib import Path
 
     from chalicelib import routes
+    from chalicelib.paths import ELSEWHERE, PATHS
 
     files = {path.stem for path in Path(routes.__path__[0]).glob("*.py")} - {"__init__"}
-    assert files
-    for name in files:
-        module = __import__(f"chalicelib.routes.{name}", fromlist=["routes"])
-        for endpoint in module.routes.endpoints:
-            assert endpoint.method in app.app.routes[endpoint.path]
+    declared = {
+        (name, *place)
+        for name in files
+        for place in __import__(f"chalicelib.routes.{name}", fromlist=["routes"]).routes.endpoints
+    }
+    assert {(name, method, path) for path, (name, methods) in PATHS.items() for method in methods} == declared
+    served = {(method, path) for path, methods in app.app.routes.items() for method in methods if path != ELSEWHERE}
+    assert served == {(method, path) for _, method, path in declared}
+    assert all(list(methods) == sorted(methods) for _, methods in PATHS.values())  # as `Allow` shows them

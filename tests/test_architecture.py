@@ -67,6 +67,7 @@ FLOORS = {
             "encryption",
             "events",
             "keys",
+            "paths",
             "network",
             "refusals",
             "settings",

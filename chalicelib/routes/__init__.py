@@ -1,1 +1,1 @@
-"""HTTP in, HTTP out: one file a resource, whose `routes` the front door registers."""
+"""HTTP in, HTTP out: one file a resource, whose `routes` answer the paths that lead to it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from chalicelib.requests import Routes
 
-routes = Routes(__name__)
+routes = Routes()
 
 
 @routes.on("GET", "/api/health", permission="public")

@@ -12,7 +12,7 @@ from chalicelib.access import Caller
 from chalicelib.messages import between, sentence
 from chalicelib.requests import Query, Routes, invalid
 
-routes = Routes(__name__)
+routes = Routes()
 
 
 class ImportRecordsQuery(Query):

@@ -19,7 +19,7 @@ from chalicelib.messages import between, sentence
 from chalicelib.pages import Page, Period, cut, first, paged
 from chalicelib.requests import Body, Routes, invalid
 
-routes = Routes(__name__)
+routes = Routes()
 
 MatchField = Literal["email", "external_id"]
 """What rows can be recognised by: their own id in the source, and the unique key some types have."""

@@ -16,7 +16,7 @@ from chalicelib.messages import between, printable, sentence
 from chalicelib.pages import Page, paged
 from chalicelib.requests import Body, Routes, invalid
 
-routes = Routes(__name__)
+routes = Routes()
 
 
 def _host(value: str) -> str:

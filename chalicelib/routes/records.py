@@ -14,7 +14,7 @@ from chalicelib.messages import between, sentence
 from chalicelib.preconditions import IfMatch
 from chalicelib.requests import Body, Query, Routes, UuidText, invalid
 
-routes = Routes(__name__)
+routes = Routes()
 
 _ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 

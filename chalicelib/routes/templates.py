@@ -12,7 +12,7 @@ from chalicelib.access import Caller
 from chalicelib.messages import MAX_FIELDS, printable, sentence
 from chalicelib.requests import Body, Routes, invalid
 
-routes = Routes(__name__)
+routes = Routes()
 
 _Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 _Name = Annotated[

@@ -21,7 +21,7 @@ from chalice.test import Client
 
 import app
 from chalicelib import clients, settings
-from chalicelib.requests import ELSEWHERE
+from chalicelib.paths import ELSEWHERE
 from infra.local.stack import Stack
 from tests import conftest
 from tests.deployed.policies import Need, Recorder, grants, names, recording

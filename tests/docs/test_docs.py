@@ -22,7 +22,8 @@ from typer.main import get_command
 
 from app import app
 from chalicelib import keys, refusals, targets, templates
-from chalicelib.requests import ELSEWHERE, Endpoint, Routes
+from chalicelib.paths import ELSEWHERE
+from chalicelib.requests import Endpoint, Routes
 from chalicelib.templates import freescout
 from cli import failures
 from cli.main import app as command
@@ -58,9 +59,9 @@ def trees() -> dict[Path, ast.Module]:
 
 def endpoints(application: Chalice) -> Iterator[Endpoint]:
     declared = {
-        (endpoint.method, endpoint.path): endpoint
+        place: endpoint
         for path in sorted((ROOT / "chalicelib" / "routes").glob("[a-z]*.py"))
-        for endpoint in routes_of(path.stem).endpoints
+        for place, endpoint in routes_of(path.stem).endpoints.items()
     }
     for path, methods in application.routes.items():
         if path == ELSEWHERE:

@@ -208,7 +208,7 @@ def test_every_field_that_is_emitted_is_documented(emitted: list[Line]) -> None:
     documented = {row[0].strip("` ") for row in rows("A line")}
     fields = {name for line in emitted for name in line}
     assert fields - documented == set()
-    only_there = {"user", "profile", "record", "template", "logger"}  # of a signed-in request, and of what a library says
+    only_there = {"user", "profile", "record", "template", "logger"}  # of a signed-in request; of what a library says
     assert documented - fields == only_there
 
 
