@@ -52,15 +52,13 @@ def _pointed_at(position: str, text: str) -> str:
     """
     numbers = count(1)
     sent = _PLACEHOLDER.sub(lambda found: "%" if found.group() == "%%" else f"${next(numbers)}", text)
-    if not (position.isascii() and position.isdigit()) or len(position) > _DIGITS:
+    if not _PLACE.fullmatch(position):
         return ""
     found = _NAME.match(sent, max(int(position) - 1, 0))
     return found.group().replace('"', "") if found else ""
 
 
-_DIGITS = 9
-"""Of a place in a statement; none of ours is a billion characters long."""
-
+_PLACE = re.compile("[0-9]{1,9}")
 _PLACEHOLDER = re.compile("%[s%]")
 _NAME = re.compile(r'(?:"(?:[^"]|"")+"|[^\W\d]\w*)(?:\.(?:"(?:[^"]|"")+"|\w+))*')
 
