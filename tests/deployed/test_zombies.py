@@ -112,6 +112,34 @@ def test_a_zombie_from_anywhere_changes_nothing(tiny_db: Database, generator: ra
             pass
 
 
+def test_of_two_plans_the_first_stored_stands(tiny_db: Database) -> None:
+    """One looked before the source grew and came back after the other's plan was stored: both answer with that."""
+    world = one(tiny_db, "tickets")
+    with Frozen(plan.run, world.event, _last_call(tiny_db)) as late:
+        assert late.reached
+        rows = {"tickets": [*ROWS["tickets"], Row("3"), Row("4"), Row("5")]}
+        fill(tiny_db, rows)
+        planned = call(plan.run, world.event)
+    assert late.answer == planned
+    world.rows = rows
+    world.drive()
+    assert audit(world) == []
+
+
+def _last_call(database: Database) -> int:
+    """Which call of a plan stores it: the last one that changes the job."""
+    world = one(database, "tickets")
+    changing: list[int] = []
+
+    def note(call_: Call) -> None:
+        if call_.operation == "UpdateItem":
+            changing.append(call_.number)
+
+    with between(before=note, within=(plan.run,)):
+        call(plan.run, world.event)
+    return changing[-1]
+
+
 @pytest.mark.parametrize("record_type", list(ROWS))
 def test_finish_waits_for_a_worker_that_may_still_write(tiny_db: Database, record_type: str) -> None:
     """Cancelled while a worker is about to write: the job ends only when he has let go, and counts what he wrote."""
