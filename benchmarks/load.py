@@ -109,11 +109,12 @@ def _cpu(name: str, calls: list[Call], ours: float, floor: float) -> None:
 
 
 def _calls(name: str, calls: list[Call]) -> None:
-    rows, writing = _rows(calls, name), len(_writing(calls))
+    rows, writing = _rows(calls, name), _writing(calls)
     if targets.get(name).UNIQUE_KEYS:
-        line(f"load_rows_a_call_{name}", rows / writing, "rows a call that writes", None, "one claim a row")
+        bound = [call for call in writing if call.operation == "TransactWriteItems"]
+        line(f"load_rows_a_call_{name}", _rows(bound, name) / len(bound), "rows a transaction", None, "one claim a row")
     else:
-        line(f"load_calls_{name}", writing / (rows / 25), "writing calls per 25 rows")
+        line(f"load_calls_{name}", len(writing) / (rows / 25), "writing calls per 25 rows")
     line(f"load_all_calls_{name}", len(calls) / (rows / 25), "calls per 25 rows", None, "with chunk, lease and ledger")
 
 

@@ -64,19 +64,20 @@ def wait_seconds(waited: float) -> int:
 def _settle(job: Job, record_type: str) -> dict[str, Any]:
     listed = chunks.listing(job, record_type)
     read = {number: chunk for number, chunk in listed.items() if "accepted" in chunk}
-    keyed = {number: storage.get_rows(chunk["keys"]) for number, chunk in read.items() if chunk["keys"]}
-    telemetry.count(rows=sum(map(len, keyed.values())))
-    links = _links(job, record_type) if keyed else {}
-    groups = group(keyed, links, plans.scope(job, record_type).derive) if keyed else []
+    keyed = {number: chunk["keys"] for number, chunk in sorted(read.items()) if chunk["keys"]}
+    names = Names(_links(job, record_type) if keyed else {}, plans.scope(job, record_type).derive)
+    for number, stored in keyed.items():
+        names.add(number, storage.get_rows(stored))
+    telemetry.count(rows=len(names.rows))
     prefix = keys.type_objects(job["org"], job["id"], record_type)
-    extra = _freeze(job, record_type, pack(groups, max(read, default=-1) + 1))
+    extra = _freeze(job, record_type, pack(names.groups(), max(read, default=-1) + 1))
     _move(job, record_type, extra)
     manifest = storage.put_json(
         f"{prefix}/decide",
         "json",
         [{"chunk": number} for number in (*(number for number, chunk in read.items() if chunk["rows"]), *extra)],
     )
-    index = storage.put_bytes(f"{prefix}/index", "hashes", run_index(keyed, links)) if keyed else None
+    index = storage.put_bytes(f"{prefix}/index", "hashes", names.index()) if keyed else None
     values = {"manifest": manifest, "index": index}
     expression = ", ".join(f"#{word} = if_not_exists(#{word}, :{word})" for word in values)
     return dynamo.update("state", keys.job_type(job["org"], job["id"], record_type), f"SET {expression}", values)
@@ -103,42 +104,61 @@ def _links(job: Job, record_type: str) -> dict[str, str]:
     return {link["sk"]: link["id"] for link in found}
 
 
-def group(keyed: dict[int, list[list[Any]]], links: dict[str, str], derive: Callable[[str], str]) -> list[list[Place]]:
-    """Groups of rows that may meet and do not all stand in one chunk, each in source order.
+class Names:
+    """What the rows of a run answer to, as 64-bit hashes: some forty bytes a row, however long the texts are.
 
-    keyed: chunk -> [row, external id, key hashes]. links: external id -> record id, for rows linked to another
-    row's record. derive: external id -> the record id it derives.
+    links: external id -> record id, for rows linked to another row's record. derive: external id -> the record id it
+    derives.
     """
-    places: list[Place] = []
-    hashes, owners = array("Q"), array("L")
-    for number in sorted(keyed):
-        for row, external_id, unique_keys in keyed[number]:
-            names = [f"ext:{external_id}", *unique_keys]
-            if links:
-                names.append(f"record:{links.get(external_id) or derive(external_id)}")
-            for name in names:
-                hashes.append(_short(name))
-                owners.append(len(places))
-            places.append((number, row))
-    parent = array("L", range(len(places)))
 
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
+    def __init__(self, links: dict[str, str], derive: Callable[[str], str]) -> None:
+        self.links, self.derive = links, derive
+        self.chunks, self.rows = array("I"), array("I")  # the place of each row
+        self.hashes, self.owners = array("Q"), array("I")  # a name, and which of the rows answers to it
+        self.answering = array("Q")  # what the index holds
 
-    order = sorted(range(len(hashes)), key=hashes.__getitem__)
-    for left, right in pairwise(order):
-        if hashes[left] == hashes[right]:
-            first, second = sorted((root(owners[left]), root(owners[right])))
-            parent[second] = first
-    members: dict[int, list[Place]] = {}
-    for index in range(len(places)):
-        top = root(index)
-        if top != index:
-            members.setdefault(top, [places[top]]).append(places[index])
-    return [group for _, group in sorted(members.items()) if len({number for number, _ in group}) > 1]
+    def add(self, chunk: int, rows: list[list[Any]]) -> None:
+        """Add a chunk's [row, external id, key hashes]; chunks come in the order of their numbers."""
+        for row, external_id, unique_keys in rows:
+            hashes = [_short(f"ext:{external_id}"), *map(_short, unique_keys)]
+            self.answering.append(_short(external_id))
+            if self.links:
+                linked = self.links.get(external_id)
+                hashes.append(_short(f"record:{linked or self.derive(external_id)}"))
+                if linked:
+                    self.answering.append(_short(f"record:{linked}"))
+            self.hashes.extend(hashes)
+            self.owners.extend([len(self.rows)] * len(hashes))
+            self.chunks.append(chunk)
+            self.rows.append(row)
+
+    def groups(self) -> list[list[Place]]:
+        """Groups of rows that may meet and do not all stand in one chunk, each in source order."""
+        parent = array("I", range(len(self.rows)))
+
+        def root(row: int) -> int:
+            while parent[row] != row:
+                parent[row] = parent[parent[row]]
+                row = parent[row]
+            return row
+
+        shared = {left for left, right in pairwise(sorted(self.hashes)) if left == right}
+        seen: dict[int, int] = {}
+        for name, owner in zip(self.hashes, self.owners, strict=True):
+            if name in shared:
+                first, second = sorted((root(seen.setdefault(name, owner)), root(owner)))
+                parent[second] = first
+        members: dict[int, list[int]] = {}
+        for row in range(len(parent)):
+            top = root(row)
+            if top != row:
+                members.setdefault(top, [top]).append(row)
+        spanning = (rows for _, rows in sorted(members.items()) if len({self.chunks[row] for row in rows}) > 1)
+        return [[(self.chunks[row], self.rows[row]) for row in rows] for rows in spanning]
+
+    def index(self) -> bytes:
+        """The run's external ids, and the records its rows are linked to, as sorted 64-bit hashes: 8 bytes each."""
+        return array("Q", sorted(self.answering)).tobytes()
 
 
 def pack(groups: Iterable[list[Place]], first: int) -> dict[int, list[Place]]:
@@ -166,17 +186,6 @@ def _move(job: Job, record_type: str, extra: dict[int, list[Place]]) -> None:
         stored = storage.put_rows(f"{prefix}/{number:06d}", "moved", sorted(rows))
         values = {"moved": stored.key, "moved_rows": stored.rows}
         chunks.record(job, record_type, number, "moved", values, counted={})
-
-
-def _owned(external_id: str, links: dict[str, str]) -> Iterable[str]:
-    """What a row answers for: itself, and the record it is linked to."""
-    return (external_id, f"record:{links[external_id]}") if external_id in links else (external_id,)
-
-
-def run_index(keyed: dict[int, list[list[Any]]], links: dict[str, str]) -> bytes:
-    """The run's external ids, and the records its rows are linked to, as sorted 64-bit hashes: 8 bytes each."""
-    names = (name for rows in keyed.values() for row in rows for name in _owned(row[1], links))
-    return array("Q", sorted(map(_short, names))).tobytes()
 
 
 def in_index(index: bytes, external_id: str) -> bool:

@@ -3,7 +3,7 @@
 import random
 
 from chalicelib.steps import match
-from chalicelib.steps.match import group, in_index, pack, run_index
+from chalicelib.steps.match import Names, in_index, pack
 
 
 def rows(*entries):
@@ -11,8 +11,15 @@ def rows(*entries):
     return [[row, ext, list(keys)] for row, ext, *keys in entries]
 
 
+def names(keyed, links=None):
+    found = Names(links or {}, lambda ext: f"derived-{ext}")
+    for number, entries in keyed.items():
+        found.add(number, entries)
+    return found
+
+
 def grouped(keyed, links=None):
-    return group(keyed, links or {}, lambda ext: f"derived-{ext}")
+    return names(keyed, links).groups()
 
 
 def test_rows_that_share_a_key_across_chunks_form_a_group_in_source_order():
@@ -38,11 +45,22 @@ def test_a_row_linked_to_another_rows_record_meets_that_row_without_sharing_a_ke
     assert grouped(keyed, {"2": "derived-1"}) == [[(0, 0), (1, 0)]]
 
 
-def test_the_outcome_does_not_depend_on_the_order_chunks_are_listed_in():
-    keyed = {n: rows(*((row, f"{n}-{row}", f"k{(n * 7 + row * 3) % 11}") for row in range(5))) for n in range(6)}
-    shuffled = list(keyed.items())
-    random.Random(1).shuffle(shuffled)
-    assert grouped(dict(shuffled)) == grouped(keyed)
+def test_many_rows_come_to_the_groups_that_comparing_each_with_each_finds():
+    random.seed(4)
+    keyed = {
+        n: rows(*((row, f"{n}-{row}", *(f"k{random.randrange(60)}" for _ in range(2))) for row in range(8)))
+        for n in range(5)
+    }
+    wanted = [{(n, row): set(held)} for n, entries in keyed.items() for row, _, held in entries]
+    while pair := next(((a, b) for a in wanted for b in wanted if a is not b and meet(a, b)), None):
+        wanted = [one for one in wanted if one is not pair[0] and one is not pair[1]] + [pair[0] | pair[1]]
+    spanning = [sorted(one) for one in wanted if len({chunk for chunk, _ in one}) > 1]
+    assert len(spanning) > 1
+    assert grouped(keyed) == sorted(spanning)
+
+
+def meet(one, other):
+    return bool(set().union(*one.values()) & set().union(*other.values()))
 
 
 def test_groups_are_never_split_and_chunks_are_numbered_on(monkeypatch):
@@ -55,7 +73,7 @@ def test_groups_are_never_split_and_chunks_are_numbered_on(monkeypatch):
 
 
 def test_the_runs_index_knows_its_rows_and_no_others():
-    index = run_index({0: rows((0, "1"), (1, "2")), 1: rows((0, "ü"))}, {"2": "r"})
+    index = names({0: rows((0, "1"), (1, "2")), 1: rows((0, "ü"))}, {"2": "r"}).index()
     assert len(index) == 32
     assert all(in_index(index, name) for name in ("1", "2", "ü", "record:r"))
     assert not in_index(index, "3")
