@@ -219,10 +219,14 @@ def delete(org: str, profile_id: str, user: dict[str, str]) -> None:
 
 
 def connection(profile: Profile) -> Connection:
-    """How to reach the source, password in clear. Raises Fatal when it cannot be decrypted any more."""
+    """How to reach the source, password in clear. Raises SourceUnreachable when it cannot be decrypted any more."""
     password = profile["password"]
-    if password:
-        password = encryption.decrypt(password, org=profile["org"], owner=profile["id"])
+    try:
+        if password:
+            password = encryption.decrypt(password, org=profile["org"], owner=profile["id"])
+    except Fatal as lost:
+        said = "Connection failed: the stored password can no longer be read, enter it again"
+        raise SourceUnreachable(said, "Stored password unreadable", code=lost.code) from None
     return connection_of({**profile, "password": password or ""})
 
 

@@ -27,3 +27,18 @@ def test_update_keeps_the_password_when_it_comes_empty(api: Api, password: str |
     assert api.put(f"/api/import/profiles/{made['id']}", profile_body() | {"password": password}).status_code == 200
     stored = dynamo.get("state", keys.profile(api.org, made["id"])) or {}
     assert encryption.decrypt(stored["password"], org=api.org, owner=made["id"]) == "canary-5f2c-password"
+
+
+@pytest.mark.parametrize(("method", "place"), [("POST", "test-connection"), ("GET", "schema")])
+def test_a_password_that_cannot_be_read_any_more_is_asked_for_again(api: Api, method: str, place: str) -> None:
+    """Copied from another profile, whose encryption context it bears."""
+    made, other = api.profile(), api.profile(name="Other")
+    stolen = (dynamo.get("state", keys.profile(api.org, other["id"])) or {})["password"]
+    dynamo.update("state", keys.profile(api.org, made["id"]), "SET #password = :stolen", {"stolen": stolen})
+    answer = api.request(method, f"/api/import/profiles/{made['id']}/{place}")
+    assert (answer.status_code, answer.json_body["code"]) == (422, "secret_unusable")
+    assert answer.json_body["connection_error"] == {
+        "success": False,
+        "message": "Connection failed: the stored password can no longer be read, enter it again",
+        "error": "Stored password unreadable",
+    }
