@@ -61,13 +61,25 @@ def up_to(world: Import, name: str) -> dict[str, Any]:
     return world.event
 
 
-def let_pass(world: Import, what: str) -> Import:
-    """Bring the job to an end without the frozen worker; the import that wrote last."""
+def let_pass(world: Import, what: str, zombie: Frozen) -> Import:
+    """Bring the job to an end without the frozen worker; the import that wrote last.
+
+    Where the end has to wait for his lease, he is let go: no Lambda outlives that.
+    """
+
+    def patient(run: Any, event: dict[str, Any]) -> dict[str, Any]:
+        while run is finish.run:
+            answer = call(run, event)
+            if answer["state"] != "waiting":
+                return answer
+            zombie.let_go()
+        return world.insist(run, event)
+
     if what == "cancelled":
         jobs.cancel(world.org, world.job_id, wait_seconds=0)
     if what == "failed":
         jobs.move(world.job, "failing")
-    world.drive()
+    world.drive(patient)
     if what != "imported again":
         return world
     again = world.again({name: NEWER[name] for name in NEWER})
@@ -83,7 +95,7 @@ def haunt(database: Database, record_type: str, name: str, place: tuple[int, str
     with Frozen(STEPS[name], event, *place) as zombie:
         if not zombie.reached:
             return False
-        last = let_pass(world, what)
+        last = let_pass(world, what, zombie)
         before = snapshot(world.org)
         zombie.let_go()
     assert zombie.error is None or isinstance(zombie.error, Retryable | Fatal), f"{where}: {zombie.error!r}"
