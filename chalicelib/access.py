@@ -92,7 +92,7 @@ def bootstrap(org_name: str, admin_name: str, email: str) -> dict[str, str]:
     """
     org = str(uuid.uuid4())
     organisation = {"org": org, "name": org_name, "created_at": _stamp()}
-    dynamo.put("state", keys.organisation(org), organisation, condition="attribute_not_exists(#pk)")
+    dynamo.put("state", keys.organisation(org), organisation)
     user = create_user(org, admin_name, email, "SUPER_ADMIN")
     return {"org": org, "user": user["id"], "token": issue_token(org, user["id"], "bootstrap")}
 
@@ -109,7 +109,7 @@ def create_user(org: str, name: str, email: str, role: Role, permissions: tuple[
         "permissions": list(permissions),
         "created_at": _stamp(),
     }
-    dynamo.put("state", keys.user(org, user["id"]), user, condition="attribute_not_exists(#pk)")
+    dynamo.put("state", keys.user(org, user["id"]), user)
     return user
 
 
@@ -128,7 +128,7 @@ def issue_token(
         "revoked_at": None,
         "created_at": _stamp(),
     }
-    dynamo.put("state", keys.token(_sha256(raw)), item, condition="attribute_not_exists(#pk)")
+    dynamo.put("state", keys.token(_sha256(raw)), item)
     return raw
 
 

@@ -25,4 +25,4 @@ def line(
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     key = (f"O#{org}", f"AUDIT#{at}#{uuid.uuid4()}")
     item = {"user": user, "action": action, "subject": subject, "fields": fields or [], "at": at}
-    return "Put", dynamo.put_operation("state", key, item, condition="attribute_not_exists(#pk)")
+    return "Put", dynamo.put_operation("state", key, item)

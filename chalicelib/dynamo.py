@@ -115,7 +115,10 @@ def get(table: Table, key: Key, *, consistent: bool = True) -> Item | None:
 def put(
     table: Table, key: Key, item: Item, *, condition: str | None = None, values: dict[str, Any] | None = None
 ) -> None:
-    """Write a whole item. Raises Refused when the condition does not hold."""
+    """Write a whole item. Raises Refused when the condition does not hold.
+
+    An item under a new id needs none: it would only refuse the second sending of a write whose answer was lost.
+    """
     call("put_item", **put_operation(table, key, item, condition=condition, values=values))
 
 

@@ -73,7 +73,7 @@ def create(org: str, user: dict[str, str], values: Mapping[str, Any]) -> Profile
         "created_at": stamp,
         "updated_at": stamp,
     }
-    dynamo.put("state", keys.profile(org, profile_id), profile, condition="attribute_not_exists(#pk)")
+    dynamo.put("state", keys.profile(org, profile_id), profile)
     audit.note(org, user, "profile.created", f"profile/{profile_id}")
     return profile
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import uuid
 from typing import Any
 
 import pytest
 
-from chalicelib import jobs
+from chalicelib import access, jobs, profiles
 from chalicelib.steps import load
 from tests.conftest import Database
 from tests.deployed.faults.answers import (
@@ -252,6 +253,17 @@ def test_a_start_whose_answer_was_lost_is_a_start(tiny_db: Database) -> None:
     assert jobs.running(world.org, world.profile) == world.job_id
     world.drive()
     assert audit(world) == []
+
+
+def test_what_is_made_under_a_new_id_does_not_meet_itself() -> None:
+    """The profile, the line about it; the organisation, its user and the token."""
+    org, user = str(uuid.uuid4()), {"id": "u1", "name": "U"}
+    with lost_answers("PutItem", times=2) as seen:
+        made = profiles.create(org, user, {"name": "P", "password": None})
+    assert seen["calls"] == 4
+    assert profiles.get(org, made["id"])["name"] == "P"
+    with lost_answers("PutItem", times=3):
+        access.bootstrap("Org", "Ada", "ada@example.com")
 
 
 def test_the_largest_calls_are_made_of_many_writes(tiny_db: Database) -> None:
