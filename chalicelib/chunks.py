@@ -133,6 +133,13 @@ def add_part(job: Job, record_type: str, number: int, parts: list[str], key: str
     return list(chunk["parts"])
 
 
+def standing(job: Job, record_type: str, number: int, parts: int) -> dynamo.Operation:
+    """Refused once the chunk has ended, or its ledger has more parts than these."""
+    condition = "size(#parts) = :parts AND (attribute_not_exists(#state) OR #state = :open)"
+    key = keys.chunk(job["org"], job["id"], record_type, number)
+    return "ConditionCheck", dynamo.check_operation("state", key, condition, {"parts": parts, "open": "open"})
+
+
 def take_lease(job: Job, record_type: str, number: int, until: float) -> str:
     """Stand in the chunk's leases until then (epoch seconds). Raises Stopping when job or chunk has ended."""
     lease = f"{uuid.uuid4()}|{int(until + LEASE_GRACE_SECONDS)}"

@@ -104,6 +104,10 @@ def _link(line: Line, scope: Scope) -> list[Operation]:
     return [("Put", dynamo.put_operation("records", key, {"id": line["link"]}))]
 
 
+class Overtaken(Exception):
+    """The ledger that is being applied is not the one that stands: another worker has gone on with the chunk."""
+
+
 def batches(writes: list[Write], rows: int) -> Iterator[list[Write]]:
     """The writes in calls' portions: plain ones together, transactions together, records before mere links.
 
@@ -113,8 +117,8 @@ def batches(writes: list[Write], rows: int) -> Iterator[list[Write]]:
     bound = [write for write in writes if write.item and write.beside]
     links = [write for write in writes if write.item is None]
     yield from _portions(plain, rows, STATEMENTS, lambda _write: 1)
-    yield from _portions(bound, rows, OPERATIONS, lambda write: 1 + len(write.beside))
-    yield from _portions(links, rows, OPERATIONS, lambda write: len(write.beside))
+    yield from _portions(bound, rows, OPERATIONS - 1, lambda write: 1 + len(write.beside))
+    yield from _portions(links, rows, OPERATIONS - 1, lambda write: len(write.beside))
 
 
 def _portions(writes: list[Write], rows: int, room: int, weigh: Any) -> Iterator[list[Write]]:
@@ -145,17 +149,22 @@ class Outcome:
     unfit: list[Line] = field(default_factory=list)
 
 
-def apply(portion: list[Write], outcome: Outcome) -> None:
-    """Write one portion; what could not be written is added to the outcome, everything else stands in the store."""
-    write = _execute if portion[0].plain else _transact
+def apply(portion: list[Write], outcome: Outcome, standing: Operation) -> None:
+    """Write one portion; what could not be written is added to the outcome, everything else stands in the store.
+
+    standing: refused when the ledger is not the one that stands any more; raises Overtaken then. It goes with every
+    transaction, for a claim that was refused may be free again by the time a forgotten worker comes to it. The
+    conditions of plain writes never hold again: versions only rise, and what was deleted leaves a tombstone.
+    """
     try:
-        doubtful = write(portion, outcome)
+        plain = portion[0].plain
+        doubtful = _execute(portion, outcome) if plain else _transact(portion, outcome, standing)
     except dynamo.Unacceptable:
         if len(portion) == 1:
             outcome.unfit.append(portion[0].line)
             return
         for single in portion:  # one of them spoils the call for all
-            apply([single], outcome)
+            apply([single], outcome, standing)
         return
     if doubtful:
         found = records.find([one.key for one in doubtful], consistent=True)
@@ -213,18 +222,20 @@ def _update(names: tuple[str, ...], drops: tuple[str, ...]) -> str:
     return f'UPDATE "{table}" {changes} WHERE "pk" = ? AND "sk" = ? AND "ver" = ? AND "by" = ?'
 
 
-def _transact(portion: list[Write], outcome: Outcome) -> list[Write]:
+def _transact(portion: list[Write], outcome: Outcome, standing: Operation) -> list[Write]:
     """Records with their claims, all in one transaction. Those that spoil it are split out, the others tried again."""
     refused: list[Write] = []
     waiting = portion
     while waiting:
         operations = [(operation, write) for write in waiting for operation in _operations(write)]
         try:
-            dynamo.transact([operation for operation, _ in operations])
+            dynamo.transact([standing, *(operation for operation, _ in operations)])
         except Refused as answer:
+            if answer.reasons[0] == "ConditionalCheckFailed":
+                raise Overtaken from None
             why = {
                 id(write): reason
-                for (_, write), reason in zip(operations, answer.reasons, strict=True)
+                for (_, write), reason in zip(operations, answer.reasons[1:], strict=True)
                 if reason in ("ConditionalCheckFailed", "ValidationError")
             }
             if not why:

@@ -123,7 +123,7 @@ def look_up(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> Sta
         for key, row in own.items()
         if targets.get(record_type).UNIQUE_KEYS and (key not in found or found[key].get("deleted"))
     }
-    linked = records.find(links, consistent=consistent)
+    linked = records.find(links, consistent=True)  # nothing would refuse a second record of a row that has one
     standing = Standing(
         claims={claims[key]: held["id"] for key, held in found.items() if key in claims},
         links={links[key]: link["id"] for key, link in linked.items()},
@@ -158,7 +158,7 @@ def _parents(job: Job, scope: Scope, rows: list[Row], *, consistent: bool) -> di
     }
     linked = {
         missing[key]: keys.record(scope.org, missing[key][0], link["id"])
-        for key, link in records.find(missing, consistent=consistent).items()
+        for key, link in records.find(missing, consistent=True).items()
     }
     there = records.find_live(linked.values(), consistent=True)  # what it was linked to may have been deleted
     leads |= {target: key[1] for target, key in linked.items() if key in there}

@@ -14,7 +14,7 @@ from typing import Any, NotRequired
 from chalicelib import chunks, dynamo, jobs, keys, ledger, plans, storage, telemetry
 from chalicelib.chunks import Chunk
 from chalicelib.dynamo import Refused
-from chalicelib.errors import NotFound
+from chalicelib.errors import NotFound, Retryable
 from chalicelib.jobs import Job
 from chalicelib.steps import RESERVE_SECONDS, Clock, JobEvent, step
 from chalicelib.steps.decide import close
@@ -51,7 +51,11 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:
             return {"state": state}
     job = jobs.get(event["org"], event["job"])
     if job["status"] == "running" and jobs.total(job, "unprocessed"):
-        job = jobs.move(job, "failing")  # nobody stopped it, and yet rows are left: never call that completed
+        # Nobody stopped it, and yet rows are left: never call that completed.
+        try:
+            job = jobs.move(job, "failing")
+        except Refused:
+            return {"state": "more"}
     _end(job, now())
     return {"state": "done"}
 
@@ -97,7 +101,10 @@ def _stop(job: Job, record_type: str, number: int, chunk: Chunk, rows: int) -> N
     changed = [after for before, after in zip(lines, came_to, strict=True) if before is not after]
     if changed:
         key = ledger.write(job, record_type, number, changed)
-        parts = chunks.add_part(job, record_type, number, parts, key)
+        known = parts
+        parts = chunks.add_part(job, record_type, number, known, key)
+        if parts != [*known, key]:
+            raise Retryable("a worker past its lease has added to the ledger", code="raced")
         came_to = ledger.read(parts)
     close(job, record_type, number, chunks.STOPPED, parts, came_to)
 

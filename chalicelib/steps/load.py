@@ -49,6 +49,8 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:
         lines = applier.run()
         if lines is not None and close(job, record_type, number, chunks.DONE, applier.parts, lines, lease):
             lease = ""  # given back with the chunk
+    except writing.Overtaken:
+        raise Retryable("another worker has gone on with the chunk", code="raced") from None
     finally:
         if lease:
             chunks.drop_lease(job, record_type, number, lease)
@@ -75,8 +77,8 @@ class Applier:
             if outcome is None:
                 return None
             pending, known = [], self.parts
-            if outcome.unfit:
-                self._amend([_failed(line, UNFIT) for line in _with_folded(lines, outcome.unfit)])
+            if outcome.unfit and not self._amend([_failed(line, UNFIT) for line in _with_folded(lines, outcome.unfit)]):
+                raise Retryable("another worker has gone on with the chunk", code="raced")
             if outcome.refused:
                 rows = _with_folded(lines, outcome.refused)
                 pending = self._decide_anew(rows, last=attempt == ATTEMPTS)
@@ -93,10 +95,11 @@ class Applier:
         outcome = writing.Outcome()
         imported_at = progress.timestamp(self.now())
         writes = [writing.prepare(line, self.scope, self._mark(line), imported_at) for line in pending]
+        standing = chunks.standing(self.job, self.type, self.number, len(self.parts))
         for batch in writing.batches(writes, self.job["options"].get("batch_size", BATCH_ROWS)):
             if not self._go_on():
                 return None
-            writing.apply(batch, outcome)
+            writing.apply(batch, outcome, standing)
             telemetry.count(rows=len(batch))
         return outcome
 
@@ -122,11 +125,13 @@ class Applier:
         self._amend(anew)
         return [line for line in ledger.writes(ledger.read(self.parts)) if line["row"] in rows]
 
-    def _amend(self, lines: list[Line]) -> None:
-        """Add a part to the ledger; where another worker has been faster, its part stands."""
+    def _amend(self, lines: list[Line]) -> bool:
+        """Add a part to the ledger. False where another worker has been faster: then its part stands."""
         telemetry.count(rejects=sum(line["action"] == "failed" for line in lines))
         key = ledger.write(self.job, self.type, self.number, lines)
-        self.parts = chunks.add_part(self.job, self.type, self.number, self.parts, key)
+        known = self.parts
+        self.parts = chunks.add_part(self.job, self.type, self.number, known, key)
+        return self.parts == [*known, key]
 
 
 def _with_folded(lines: list[Line], carriers: list[Line]) -> list[Line]:

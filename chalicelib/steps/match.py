@@ -1,7 +1,8 @@
 """match: rows of the whole run that name the same record are brought together.
 
-In: {org, job, type}. Out: {state, manifest, seconds}: the chunks to decide, or when to ask again. Takes the type's
-lock first, so one job at a time decides and writes records of a type; `waiting` while another has it.
+In: {org, job, type}. Out: {state, manifest, seconds}: the chunks to decide, that there are none (`empty`), or when to
+ask again. Takes the type's lock first, so one job at a time decides and writes records of a type; `waiting` while
+another has it.
 
 Rows that share a unique key, an external id or a linked record form a group. Groups of one chunk stay there; rows of
 groups that span chunks move into extra chunks, whole groups at a time and in source order, so what comes out never
@@ -17,7 +18,8 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
-from chalicelib import chunks, dynamo, jobs, keys, plans, storage, telemetry
+from chalicelib import chunks, dynamo, jobs, keys, plans, storage, tallies, telemetry
+from chalicelib.dynamo import Refused
 from chalicelib.jobs import Job
 from chalicelib.steps import STOPPED, Clock, TypeEvent, running, step
 
@@ -50,7 +52,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
         settled = _settle(job, record_type)
     if not jobs.is_running(job):
         return STOPPED
-    return {"state": "ready", "manifest": settled["manifest"]}
+    return {"state": "ready" if settled["chunks"] else "empty", "manifest": settled["manifest"]}
 
 
 def wait_seconds(waited: float) -> int:
@@ -72,23 +74,31 @@ def _settle(job: Job, record_type: str) -> dict[str, Any]:
     prefix = keys.type_objects(job["org"], job["id"], record_type)
     extra = _freeze(job, record_type, pack(names.groups(), max(read, default=-1) + 1))
     _move(job, record_type, extra)
-    manifest = storage.put_json(
-        f"{prefix}/decide",
-        "json",
-        [{"chunk": number} for number in (*(number for number, chunk in read.items() if chunk["rows"]), *extra)],
-    )
+    decided = [{"chunk": number} for number in (*(number for number, chunk in read.items() if chunk["rows"]), *extra)]
+    manifest = storage.put_json(f"{prefix}/decide", "json", decided)
     index = storage.put_bytes(f"{prefix}/index", "hashes", names.index()) if keyed else None
-    values = {"manifest": manifest, "index": index}
-    expression = ", ".join(f"#{word} = if_not_exists(#{word}, :{word})" for word in values)
-    return dynamo.update("state", keys.job_type(job["org"], job["id"], record_type), f"SET {expression}", values)
+    return _stand(job, record_type, {"manifest": manifest, "chunks": len(decided), "index": index})
+
+
+def _stand(job: Job, record_type: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Keep what is settled, unless something is. Returns what stands. Raises Stopping when the job does not run:
+    `finish` counts a chunk's rows by whether they have been moved, which must not change under it.
+    """
+    key = keys.job_type(job["org"], job["id"], record_type)
+    expression = "SET " + ", ".join(f"#{word} = if_not_exists(#{word}, :{word})" for word in values)
+    change = dynamo.update_operation("state", key, expression, values)
+    try:
+        dynamo.transact([("Update", change), tallies.gate(job["org"], job["id"], 0)])
+    except Refused:
+        raise chunks.Stopping from None
+    return dynamo.get("state", key) or {}
 
 
 def _freeze(job: Job, record_type: str, extra: dict[int, list[Place]]) -> dict[int, list[Place]]:
     """The grouping that stands: the first one made. A repeat may see other links; half of each would lose rows."""
     prefix = keys.type_objects(job["org"], job["id"], record_type)
     key = storage.put_json(f"{prefix}/groups", "json", list(extra.items()))
-    expression = "SET #groups = if_not_exists(#groups, :groups)"
-    stands = dynamo.update("state", keys.job_type(job["org"], job["id"], record_type), expression, {"groups": key})
+    stands = _stand(job, record_type, {"groups": key})
     return {number: [(c, r) for c, r in members] for number, members in storage.get_json(stands["groups"])}
 
 
@@ -123,10 +133,11 @@ class Names:
             hashes = [_short(f"ext:{external_id}"), *map(_short, unique_keys)]
             self.answering.append(_short(external_id))
             if self.links:
-                linked = self.links.get(external_id)
-                hashes.append(_short(f"record:{linked or self.derive(external_id)}"))
-                if linked:
-                    self.answering.append(_short(f"record:{linked}"))
+                hashes.append(_short(f"record:{self.derive(external_id)}"))
+            linked = self.links.get(external_id)
+            if linked:  # both: what it is linked to may have been deleted, then it is its own record again
+                hashes.append(_short(f"record:{linked}"))
+                self.answering.append(hashes[-1])
             self.hashes.extend(hashes)
             self.owners.extend([len(self.rows)] * len(hashes))
             self.chunks.append(chunk)

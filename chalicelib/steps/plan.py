@@ -42,14 +42,15 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
     if job["status"] != "running" or "plan" not in job:
         return {"state": "ended"}
     plan = plans.of(job)
+    filled = [type_plan for type_plan in plan["types"] if type_plan["chunks"]]
     return {
         "state": "planned",
         "org": job["org"],
         "job": job["id"],
         "bucket": settings.get().bucket,
         "dry_run": job["dry_run"],
-        "types": [{word: type_plan[word] for word in ("type", "manifest", "chunks")} for type_plan in plan["types"]],
-        "count": len(plan["types"]),
+        "types": [{word: type_plan[word] for word in ("type", "manifest", "chunks")} for type_plan in filled],
+        "count": len(filled),
         "index": 0,
     }
 

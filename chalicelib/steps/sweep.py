@@ -1,15 +1,16 @@
 """sweep: every ten minutes, jobs that nobody drives any more are brought to an end.
 
 In: nothing. Out: {started, finished}. A pending job without an execution is started; a job whose execution has ended
-without finishing it (aborted, timed out, lost with the cloud it ran on) is settled like any failed one.
+without finishing it (aborted, timed out, lost with the cloud it ran on) is settled like any failed one. Raises Fatal
+when one cannot be settled, so that the alarm on the function's errors rings: it holds its locks for good.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+import logging
 from typing import Any, TypedDict
 
-from chalicelib import jobs, settings
+from chalicelib import jobs, settings, telemetry
 from chalicelib.clients import client
 from chalicelib.errors import Fatal, NotFound, Retryable
 from chalicelib.jobs import Job
@@ -25,7 +26,7 @@ class Event(TypedDict):
 
 def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
     """Look at every job that has not ended."""
-    started = finished = 0
+    started = finished = stuck = 0
     for org, job_id in jobs.active():
         try:
             job = jobs.get(org, job_id)
@@ -41,10 +42,23 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
         if remaining() < RESERVE_SECONDS:
             break
         error = {"error": {"Error": "ExecutionEnded"}} if job["status"] in ("pending", "running") else {}
-        with suppress(Fatal, Retryable):  # logged where it was raised; one tenant's job must not keep others waiting
+        try:
             finish.run({"org": org, "job": job_id, **error}, now=now, remaining=remaining)
             finished += 1
+        except Retryable:
+            continue  # the next sweep comes by again
+        except Fatal as lost:  # one tenant's job must not keep others waiting
+            logging.getLogger(telemetry.LOGGER).error(
+                "job cannot be finished", extra={**_place(job), **telemetry.described(lost)}
+            )
+            stuck += 1
+    if stuck:
+        raise Fatal(f"{stuck} jobs hold their locks and cannot be finished", code="stuck")
     return {"started": started, "finished": finished}
+
+
+def _place(job: Job) -> dict[str, str]:
+    return {"org": job["org"], "job": job["id"]}
 
 
 def _execution(job: Job) -> str | None:
