@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -297,11 +298,14 @@ def test_negative_control_a_naive_loader_turns_red(generator: random.Random) -> 
                 runs += 1
                 red += bool(audit(naive.world, rows_of(naive.world)))
         for disturb in (stormed, haunted, doubled):
-            naive = Naive(record_type, chunks)
-            disturb(naive, generator)
-            runs += 1
-            red += bool(audit(naive.world, rows_of(naive.world)))
+            assert any(disturbed(Naive(record_type, chunks), disturb, generator) for _ in range(5)), disturb.__name__
     assert red >= 0.9 * runs, f"{red} of {runs}"
+
+
+def disturbed(naive: Naive, disturb: Callable[[Naive, random.Random], None], generator: random.Random) -> bool:
+    """Whether the disturbance shows. One alone may pass by what matters."""
+    disturb(naive, generator)
+    return bool(audit(naive.world, rows_of(naive.world)))
 
 
 def test_insist_is_what_the_state_machine_does() -> None:
