@@ -36,17 +36,20 @@ def failed(error: psycopg.Error, text: str = "") -> Retryable | Fatal:
         return Retryable("the source took too long for a query", code="source_timeout")
     if state[:2] in ("08", "40", "53", "57") or state == "55P03":
         return Retryable(f"the source could not answer now (SQLSTATE {state})", code="source_busy")
+    name = _pointed_at(error.diag.statement_position or "", text)
     if state in _MISSING:
-        name = _pointed_at(error.diag.statement_position or "", text)
         what = f"{_MISSING[state]} {name}" if name else "table or column that the query names"
         return Fatal(f"the source has no {what}", code="source_changed")
+    if state == "42883":
+        what = name or "a function or operator"
+        return Fatal(f"the source cannot apply {what} to values of these types", code="source_query_failed")
     if state == "42501":
         return Fatal("the user may not read a table of the query", code="source_permission_denied")
     return Fatal(f"the source cannot run the query (SQLSTATE {state})", code="source_query_failed")
 
 
 def _pointed_at(position: str, text: str) -> str:
-    """The name that stands at a place of the statement as it was sent; empty when none does.
+    """The name or operator that stands at a place of the statement as it was sent; empty when none does.
 
     position: where the server says the fault is, counted from 1; only our own text is read there.
     """
@@ -60,9 +63,9 @@ def _pointed_at(position: str, text: str) -> str:
 
 _PLACE = re.compile("[0-9]{1,9}")
 _PLACEHOLDER = re.compile("%[s%]")
-_NAME = re.compile(r'(?:"(?:[^"]|"")+"|[^\W\d]\w*)(?:\.(?:"(?:[^"]|"")+"|\w+))*')
+_NAME = re.compile(r'(?:"(?:[^"]|"")+"|[^\W\d]\w*)(?:\.(?:"(?:[^"]|"")+"|\w+))*|[-+*/<>=~!@#%^&|`?]+')
 
-_MISSING = {"42P01": "table", "42703": "column", "3F000": "schema", "42883": "function"}
+_MISSING = {"42P01": "table", "42703": "column", "3F000": "schema"}
 
 _SIGNS = (
     ("timeout", ("timeout expired", "timed out")),

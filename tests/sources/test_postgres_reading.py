@@ -236,13 +236,19 @@ def test_nothing_is_left_on_a_connection_that_a_pooler_hands_to_someone_else(emp
         ("DROP TABLE things", "things.id", Fatal, "source_changed", "the source has no table things"),
         ("SELECT 1", "'%' || things.gone", Fatal, "source_changed", "the source has no column things.gone"),
         ("SELECT 1", 'things."Gone, too"', Fatal, "source_changed", "the source has no column things.Gone, too"),
-        ("SELECT 1", "no_such_function(1)", Fatal, "source_changed", "the source has no function no_such_function"),
+        (
+            "SELECT 1",
+            "no_such_function(1)",
+            Fatal,
+            "source_query_failed",
+            "the source cannot apply no_such_function to values of these types",
+        ),
         (
             "ALTER TABLE things ALTER id TYPE text",
-            "things.id + 1",
+            "'%' || (things.id >= 1)",
             Fatal,
-            "source_changed",
-            "the source has no table or column that the query names",
+            "source_query_failed",
+            "the source cannot apply >= to values of these types",
         ),
         (
             "SELECT 1",
