@@ -81,7 +81,7 @@ class Filter(_Part):
 
 class Query(_Part):
     """What one record type is read by. A column without a table is the base table's. key: an integer column that is
-    never null; without it, the one that fills external_id.
+    never null, which planning holds it to; without it, the one that fills external_id.
     """
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None

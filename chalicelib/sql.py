@@ -86,8 +86,9 @@ class Query(_Part):
 
     alias: name of the base table in expressions, where the real name carries a prefix.
     origin: where the rows come from, as part of a record's identity: stays the same when a prefix changes.
-    key: integer expression the chunks are cut by; never null. width: SQL expression of a wide row's bytes, so that
-    chunks stay small in memory too; without it only rows are counted.
+    key: integer expression the chunks are cut by; never null. A plan refuses other types, and rows without one.
+    width: SQL expression of a wide row's bytes, so that chunks stay small in memory too; without it only rows are
+    counted.
     with_queries: named queries; only system templates bring any.
     """
 
@@ -133,7 +134,8 @@ def select(query: Query, low: int | None = None, high: int | None = None, limit:
 def boundaries(query: Query, chunk_rows: int, *, chunk_bytes: int, limit: int | None = None) -> Statement:
     """(low, high, rows) of each chunk, ascending: ranges that hold all rows once.
 
-    One scan. Rows that share a key stay together, whatever the chunk's size; a limit is cut at the same places.
+    One scan. Rows that share a key stay together, whatever the chunk's size; a limit is cut at the same places. Rows
+    whose key is null are in no range: they come last, together, with low and high null.
     """
     where, values = _where(query)
     measured = f"SELECT {_raw(query.key)} AS key"
@@ -147,8 +149,14 @@ def boundaries(query: Query, chunk_rows: int, *, chunk_bytes: int, limit: int | 
     inner = f"SELECT {columns}\nFROM (\n{measured}\n{_from(query, _needed(query))}{where}\nOFFSET 0\n) AS measured"
     cut = "\nWHERE place < %s" if limit is not None else ""
     outer = f"SELECT min(key), max(key), count(*) FROM (\n{inner}\n) AS places{cut}"  # noqa: S608 -- see the docstring
-    text = f"{_with(query)}{outer}\nGROUP BY {bucket} ORDER BY 1"
+    text = f"{_with(query)}{outer}\nGROUP BY key IS NULL, {bucket} ORDER BY 1"
     return text, values + ([limit] if limit is not None else [])
+
+
+def key(query: Query) -> Statement:
+    """The key of no row at all: what is asked for is its type."""
+    where, values = _where(query)
+    return f"{_with(query)}SELECT {_raw(query.key)}\n{_from(query, _needed(query))}{where}\nLIMIT 0", values
 
 
 def total(query: Query) -> Statement:

@@ -202,10 +202,42 @@ def fingerprint(session: Session) -> str:
 
 
 def plan(session: Session, query: Query, *, chunk_rows: int = 1000, limit: int | None = None) -> list[Range]:
-    """The ranges that hold all rows of the query once, ascending, found in one scan. Raises Retryable, Fatal."""
+    """The ranges that hold all rows of the query once, ascending, found in one scan.
+
+    Raises Retryable, and Fatal also where the key is no integer or is null in a row: no range would hold such rows.
+    """
     text, bound = sql.boundaries(query, chunk_rows, chunk_bytes=CHUNK_BYTES, limit=limit)
     with _understood():
-        return [Range(int(low), int(high), int(rows)) for low, high, rows in _all(session, text, bound)]
+        _check_key(session, query)
+        found = _all(session, text, bound)
+        if without := sum(int(rows) for low, _, rows in found if low is None):
+            raise Fatal(
+                f"rows of {query.target_type} whose key {_key(query)} is null: {without}; "
+                "choose a key that is never null, or leave these rows out by a filter",
+                code="key_missing",
+            )
+        return [Range(int(low), int(high), int(rows)) for low, high, rows in found]
+
+
+def _check_key(session: Session, query: Query) -> None:
+    """Raises Fatal for a key whose type, as the server gives it, is not one of integers: bounds would be rounded."""
+    text, bound = sql.key(query)
+    with _bounded(session, text, max_bytes=MAX_CATALOGUE_BYTES), session.cursor() as cursor:
+        cursor.execute(text, bound)
+        column = (cursor.description or [])[0]
+    known = psycopg.postgres.types.get(column.type_code)
+    if known and (known.name in ("int2", "int4", "int8") or (known.name == "numeric" and column.scale == 0)):
+        return
+    raise Fatal(
+        f"the key {_key(query)} of {query.target_type} is of {f'type {known.regtype}' if known else 'another type'}: "
+        "it has to be smallint, integer, bigint, or numeric declared without decimals",
+        code="key_not_integer",
+    )
+
+
+def _key(query: Query) -> str:
+    """The key as people write it."""
+    return query.key.replace('"', "")
 
 
 def count(session: Session, query: Query) -> int:
