@@ -266,7 +266,7 @@ class Naive:
 
 
 def stormed(naive: Naive, generator: random.Random) -> None:
-    with stormy(generator, 0.3):
+    with stormy(generator, 0.6):
         insist(naive.step, {})
 
 
