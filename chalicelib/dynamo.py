@@ -91,6 +91,13 @@ def decode(attribute: dict[str, Any]) -> Any:
     return None
 
 
+def holds(number: float) -> bool:
+    """Whether a number attribute can hold it: 38 digits, and sizes from 1e-130 up to 1e126 (AWS developer guide)."""
+    if isinstance(number, int):
+        return abs(number) < 10**38
+    return number == 0 or 1e-130 <= abs(number) < 1e126
+
+
 def encode_item(item: Item) -> dict[str, Any]:
     """A whole item, ready to send."""
     return {key: encode(value) for key, value in item.items()}

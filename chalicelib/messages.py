@@ -6,7 +6,8 @@ names its field and never repeats the value, which may be a secret.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -27,6 +28,7 @@ _SENTENCES = {
     "int_type": "The {field} must be an integer.",
     "int_parsing": "The {field} must be an integer.",
     "int_from_float": "The {field} must be an integer.",
+    "finite_number": "The {field} is a number that is too large.",
     "float_type": "The {field} must be a number.",
     "bool_type": "The {field} field must be true or false.",
     "bool_parsing": "The {field} field must be true or false.",
@@ -62,6 +64,9 @@ _SENTENCES = {
     "unfilled": "The {field} do not fill {missing}.",
     "unnamed": "The {field} lack {types}, which the template has queries for.",
     "too_many_bytes": "The {field} and the metadata may not have more than {limit} bytes together.",
+    "only_one": "Only one key can be asked for at a time.",
+    "too_large_number": "The {field} has a number that is too large.",
+    "unstorable_number": "The {field} has a number of more than 38 digits or not from 1e-130 to 1e125.",
     "read_only": "The {field} field cannot be changed.",
     "no_record": "The {field} is the id of no record of {record_type}.",
     "reserved": "The {field} may not have the key {key}.",
@@ -89,6 +94,22 @@ def printable(value: str) -> str:
     """A validator: a control character in a name is an attack or an accident."""
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise PydanticCustomError("format", "control character")
+    return value
+
+
+def numbers(value: Any) -> Iterator[int | float]:
+    """The numbers in a JSON value, however deep."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from numbers(inner)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
+
+
+def finite(value: Any) -> Any:
+    """A validator: JSON's 1e999 is read as infinity, which no JSON can say again."""
+    if not all(isinstance(number, int) or math.isfinite(number) for number in numbers(value)):
+        raise PydanticCustomError("too_large_number", "infinite")
     return value
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from chalicelib import edits, records, targets
 from chalicelib.access import Caller
 from chalicelib.errors import NotFound
-from chalicelib.messages import between, sentence
+from chalicelib.messages import MAX_FIELD_NAME, MAX_FIELDS, between, sentence
 from chalicelib.preconditions import IfMatch
 from chalicelib.requests import Body, Query, Routes, UuidText, invalid
 
@@ -22,11 +22,12 @@ _ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 class RecordsQuery(Query):
     """external_id: the id in the source. parent: the id of the record these belong to (a note's ticket).
 
-    Any other parameter is a unique key of the type ("email"), checked against the type. per_page, cursor: as given by
-    the page before in `next_cursor`; lookups answer all they find.
+    Any other parameter is a unique key of the type ("email"), one text, checked against the type. per_page, cursor: as
+    given by the page before in `next_cursor`; lookups answer all they find.
     """
 
     model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str] = Field(init=False)
 
     external_id: _ExternalId | None = None
     parent: UuidText | None = None
@@ -38,16 +39,18 @@ class RecordsQuery(Query):
 def list_records(caller: Caller, record_type: str, query: RecordsQuery) -> dict[str, Any]:
     """Records of a type: those a key or an external id names, a parent's children, or all."""
     _known(record_type)
-    given: dict[str, Any] = query.model_extra or {}
-    if len(given) + (query.external_id is not None) > 1:
-        names = sorted([*given, *(["external_id"] if query.external_id is not None else [])])
-        raise invalid({name: ["Only one key can be asked for at a time."] for name in names})
+    given = dict(query.__pydantic_extra__)
+    asked = sorted([*given, *(name for name in ("external_id", "parent") if getattr(query, name) is not None)])
+    if len(asked) > 1:
+        raise invalid(
+            {name[:MAX_FIELD_NAME]: [sentence("only_one", name[:MAX_FIELD_NAME])] for name in asked[:MAX_FIELDS]}
+        )
     cursor = None
     if given:
         found = _by_key(caller.org, record_type, *given.popitem())
     elif query.external_id is not None:
         found = records.by_external(caller.org, record_type, query.external_id)
-    elif query.parent:
+    elif query.parent is not None:
         found, cursor = records.children(
             caller.org, record_type, query.parent, cursor=query.cursor, limit=query.per_page
         )
@@ -98,7 +101,8 @@ def _known(record_type: str) -> None:
 
 def _by_key(org: str, record_type: str, field: str, value: str) -> list[records.Record]:
     if field not in targets.get(record_type).UNIQUE_KEYS:
-        raise invalid({field[:120]: [sentence("extra_forbidden", field[:120])]})
+        named = field[:MAX_FIELD_NAME]
+        raise invalid({named: [sentence("extra_forbidden", named)]})
     try:
         return [records.by_key(org, record_type, field, value)]
     except NotFound:

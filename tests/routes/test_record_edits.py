@@ -14,6 +14,8 @@ from tests.routes.conftest import Api
 from tests.routes.editing import HASH, MARK, delete, given, holder, item, patch, refused, trail
 from tests.routes.test_record_routes import RECORDS
 
+UNSTORABLE = "has a number of more than 38 digits or not from 1e-130 to 1e125."
+
 
 def test_a_record_shows_its_version_as_its_entity_tag(api: Api) -> None:
     record_id = given(api, "accounts", "1", name="Acme")
@@ -150,6 +152,14 @@ def test_absent_deleted_and_other_tenants_records_are_the_same_404(api: Api, str
         ("tickets", {"tags": "a,b"}, {"tags": "The tags must be an array."}),
         ("tickets", {"tags": ["a", 1]}, {"tags.1": "The tags.1 must be a string."}),
         ("tickets", {"closed_at": "yesterday"}, {"closed_at": "The closed_at format is invalid."}),
+        ("tickets", {"created_at": "2026-19-39T29:59:69Z"}, {"created_at": "The created_at is not a valid date."}),
+        ("tickets", {"closed_at": "2026-02-30T10:00:00Z"}, {"closed_at": "The closed_at is not a valid date."}),
+        *(("tickets", {"custom_fields": {"deep": [number]}}, {"custom_fields": f"The custom_fields {UNSTORABLE}"})
+          for number in (1e200, -1e126, 1e-200, 10**38, float("inf"))),
+        ("time_entries", {"rate_override": 1e126}, {"rate_override": f"The rate_override {UNSTORABLE}"}),
+        ("time_entries", {"rate_override": float("inf")}, {
+            "rate_override": "The rate_override is a number that is too large."}),
+        ("attachments", {"file_size": 10**38}, {"file_size": f"The file_size {UNSTORABLE}"}),
         ("tickets", {"custom_fields": [1]}, {"custom_fields": "The custom_fields must be an object."}),
         ("tickets", {"colour": "red"}, {"colour": "The colour field is not known."}),
         ("tickets", {"colour": None}, {"colour": "The colour field is not known."}),
@@ -183,8 +193,9 @@ def test_what_a_type_does_not_take_is_refused_field_by_field(
     name = names.get(record_type, "name")
     record_id = given(api, record_type, "1", **{name: fields[name]})
     before = item(api, record_type, record_id)
+    sent = json.dumps(body).replace("Infinity", "1e999").encode()
     answer = refused(
-        patch(api, record_type, record_id, body),
+        patch(api, record_type, record_id, sent),
         422,
         "validation_failed",
         {key: [text] for key, text in errors.items()},
@@ -212,6 +223,35 @@ def test_every_field_of_a_type_can_be_set_as_it_is_shown(api: Api) -> None:
     assert {name: shown[name] for name in body} == body
     again = patch(api, "time_entries", record_id, body, '"2"').json_body
     assert again["version"] == 2, "12 and 12.0 are one rate"
+
+
+def test_numbers_up_to_the_bounds_are_stored(api: Api) -> None:
+    record_id = given(api, "accounts", "1", name="Acme")
+    numbers = [0, 0.0, -1.5, 1e-130, 9e125, 10**38 - 1]
+    shown = patch(api, "accounts", record_id, {"custom_fields": {"n": numbers}}).json_body
+    assert shown["custom_fields"] == {"n": numbers}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("custom_fields", {"a": {"$s3": "x"}}),
+        ("custom_fields", {"a": [{"$s3": "x", "sha256": 1}]}),
+        ("preferences", {"a": {"$s3": None}}),
+        ("phones", [{"$s3": "x"}]),
+    ],
+)
+def test_inside_a_value_nothing_is_a_pointer(api: Api, field: str, value: Any) -> None:
+    record_id = given(api, "customer_users", "1", name="Jane")
+    for match, version in (('"1"', 2), ('"2"', 2)):
+        answer = patch(api, "customer_users", record_id, {field: value}, match)
+        assert (answer.status_code, answer.json_body.get("version")) == (200, version), answer.body
+    assert (
+        patch(api, "customer_users", record_id, {field: value * 0 if field == "phones" else {}}, '"2"').json_body[
+            "version"
+        ]
+        == 3
+    )
 
 
 # --- large values

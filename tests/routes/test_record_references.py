@@ -102,6 +102,7 @@ def test_a_reference_leads_to_a_record_of_the_organisation(api: Api, stranger: A
          {"created_by_id": ["The created_by_id is the id of no record of customer_users."]}),
         ({"created_by_id": others["agent"], "created_by_type": None},
          {"created_by_type": ["The created_by_type field is required."]}),
+        ({"created_by_type": None}, {"created_by_type": ["The created_by_type field is required."]}),
         ({"created_by_id": absent, "assigned_to_id": absent}, {
             "assigned_to_id": ["The assigned_to_id is the id of no record of agents."],
             "created_by_id": ["The created_by_id is the id of no record of agents."]}),

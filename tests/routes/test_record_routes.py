@@ -12,6 +12,8 @@ from tests.routes.test_job_routes import started
 RECORDS = "/api/records"
 IMPORT_RECORDS = "/api/import/analytics/records"
 SOURCE = "f" * 32
+PARENT = "6f0a3c1e-7f0b-4c57-9a38-3b5b0f6f2d11"
+ONLY_ONE = "Only one key can be asked for at a time."
 
 
 def stored(api: Api, record_type: str, external_id: str, *, parent: str | None = None, **data: Any) -> str:
@@ -102,6 +104,29 @@ def test_an_unknown_type_is_404(api: Api) -> None:
     for name in ("unicorns", "__init__", "..", "agents%2F"):
         answer = api.get(f"{RECORDS}/{name}")
         assert (answer.status_code, answer.json_body["message"]) == (404, "Record type not found")
+
+
+@pytest.mark.parametrize(
+    ("query", "errors"),
+    [
+        ("email=a&email=b", {"email": "The email must be a string."}),
+        ("email[]=a", {"email": "The email must be a string."}),
+        ("phone[0]=1", {"phone": "The phone must be a string."}),
+        *(
+            (f"{one}&{other}", {pair.partition("=")[0]: ONLY_ONE for pair in (one, other)})
+            for one, other in (
+                ("email=a", "external_id=1"),
+                ("email=a", f"parent={PARENT}"),
+                (f"parent={PARENT}", "external_id=1"),
+                ("email=a", "phone=1"),
+            )
+        ),
+    ],
+)
+def test_a_search_is_by_one_text(api: Api, query: str, errors: dict[str, str]) -> None:
+    answer = api.get(f"{RECORDS}/agents?{query}")
+    assert answer.status_code == 422, answer.body
+    assert answer.json_body["errors"] == {field: [said] for field, said in errors.items()}
 
 
 @pytest.mark.parametrize(
