@@ -74,9 +74,10 @@ class Client:
             answer = self.get(path, per_page=per_page, **query, **place)
             yield from answer["data"]
             meta = answer.get("meta") or {}
+            by_cursor = "next_cursor" in answer or "next_cursor" in meta
             cursor, seen = answer.get("next_cursor") or meta.get("next_cursor"), page * per_page
             page += 1
-            if not cursor and (not answer["data"] or seen >= meta.get("total", 0)):
+            if not cursor and (by_cursor or not answer["data"] or seen >= meta.get("total", 0)):
                 return
 
     def response(self, path: str) -> urllib3.BaseHTTPResponse:

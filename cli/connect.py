@@ -47,12 +47,17 @@ def profile(api: Client, wanted: str) -> dict[str, Any]:
 
 
 def template(api: Client, wanted: str) -> dict[str, Any]:
-    """The template of an id, a name or a platform ("freescout")."""
+    """The template of an id, a name or a platform ("freescout"). Raises Failure when none, or more than one, fits.
+
+    An id and an exact name come first; anything else has to mean one template alone, as it may be about to be deleted.
+    """
     templates: list[dict[str, Any]] = api.get(TEMPLATES)["data"]
-    for item in templates:
-        if wanted.lower() in (item["id"], item["platform"]):
-            return item
-    return _named(templates, wanted, "template")
+    folded = wanted.casefold()
+    meant = [item for item in templates if folded == item["id"]] or [
+        item for item in templates if item["name"] == wanted
+    ]
+    found = meant or [item for item in templates if folded in (item["name"].casefold(), item["platform"])]
+    return _only(found, wanted, "template")
 
 
 def newest_job(api: Client) -> str:
@@ -65,6 +70,10 @@ def newest_job(api: Client) -> str:
 def _named(items: list[dict[str, Any]], wanted: str, kind: str) -> dict[str, Any]:
     exact = [item for item in items if item["name"] == wanted]
     found = exact or [item for item in items if item["name"].casefold() == wanted.casefold()]
+    return _only(found, wanted, kind)
+
+
+def _only(found: list[dict[str, Any]], wanted: str, kind: str) -> dict[str, Any]:
     if len(found) == 1:
         return found[0]
     if not found:

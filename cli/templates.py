@@ -46,7 +46,7 @@ def print_list(api: Client, *, as_json: bool) -> None:
 
 @app.command()
 def show(ctx: typer.Context, template: Template, as_json: Json = False) -> None:
-    """Show one template and what it reads. With --json in the form that create and edit take."""
+    """Show one template and what it reads. With --json, an own one in the form that create and edit take."""
     api = connect.client(ctx)
     found = api.get(f"{TEMPLATES}/{connect.template(api, template)['id']}")
     if as_json:

@@ -149,6 +149,15 @@ def test_pages_by_cursor_end_without_one(api: Api, place: str) -> None:
     assert api.asked[1].path == "/x?per_page=100&cursor=c1"
 
 
+def test_a_cursor_list_ends_with_its_cursor_though_the_total_grew(api: Api) -> None:
+    first = (200, {"data": [2], "meta": {"total": 2}, "next_cursor": "c"})
+    api.on("GET /x", first, (200, {"data": [1], "meta": {"total": 9}, "next_cursor": None}), (200, {"data": []}))
+    assert list(api.client().pages("/x", per_page=1)) == [2, 1]
+    api.on("GET /x", (200, {"data": [1], "meta": {"total": 9}, "next_cursor": None}))
+    assert list(api.client().pages("/x", per_page=1)) == [1]
+    assert len(api.asked) == 3
+
+
 def test_pages_are_read_as_they_are_needed(api: Api) -> None:
     api.on("GET /x", (200, {"data": [1, 2], "next_cursor": "more"}))
     assert next(iter(api.client().pages("/x"))) == 1

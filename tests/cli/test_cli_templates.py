@@ -92,6 +92,23 @@ def test_deleting_asks_first(wharf: Wharf, api: Api) -> None:
     assert (api.asked[-1].method, api.asked[-1].path) == ("DELETE", f"/api/import/templates/{ID}")
 
 
+def test_a_template_is_deleted_only_when_one_alone_is_meant(wharf: Wharf, api: Api) -> None:
+    other = OWN | {"id": ID[:-1] + "2", "name": "freescout", "platform": "casedesk"}
+    third = OWN | {"id": ID[:-1] + "3", "name": "CaseDesk", "platform": "other"}
+    api.on("GET /api/import/templates", (200, {"data": [SYSTEM, OWN, other, third]}))
+    for one in (OWN, other, third):
+        api.on(f"DELETE /api/import/templates/{one['id']}", (200, {"message": "Template deleted successfully"}))
+    for wanted, meant in (("freescout", other), (ID.upper(), OWN), ("CaseDesk", third), ("other", third)):
+        assert wharf("templates", "delete", wanted, "--yes").exit_code == 0
+        assert (api.asked[-1].method, api.asked[-1].path) == ("DELETE", f"/api/import/templates/{meant['id']}")
+    for wanted, fit in (("casedesk", [OWN, other, third]), ("FREESCOUT", [SYSTEM, other])):
+        result = wharf("templates", "delete", wanted, "--yes")
+        assert (result.exit_code, api.asked[-1].method) == (1, "GET")
+        assert f"{len(fit)} templates are named {wanted!r}." in result.stderr
+        assert ", ".join(one["id"] for one in fit) in result.stderr.replace("\n", " ")
+    assert "There is no template named 'x'." in wharf("templates", "show", "x").stderr
+
+
 def test_jobs_are_listed_by_status_name_and_days(wharf: Wharf, api: Api) -> None:
     api.on("GET /api/import/jobs", (200, {"data": [job()], "meta": {"total": 1}}))
     options = (
