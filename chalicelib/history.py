@@ -16,27 +16,33 @@ from chalicelib.jobs import Job
 
 
 class Cut(NamedTuple):
-    """jobs: the page's. start: how many newer ones there are. total: how many in all."""
+    """jobs: the page's. more: whether there are older ones. start: how many newer ones. total: how many in all.
+
+    `total` was read before the jobs, so it says nothing about `more`.
+    """
 
     jobs: list[Job]
+    more: bool
     start: int
     total: int
 
 
 def page(org: str, begin: date | None, end: date | None, *, start: int, behind: str | None, size: int) -> Cut:
     """The jobs made in these days, from the `start`th on, or those older than the job `behind`."""
-    made = {day: counts["jobs"] for day, counts in statistics.daily(org, begin, end).items()}
+    made = {day: counts.get("jobs", 0) for day, counts in statistics.daily(org, begin, end).items()}
     total = sum(made.values())
     if behind is not None:
-        older = jobs.listing(org, begin, end, behind=behind, page_size=size)
-        return Cut(list(islice(older, size)), _newer(org, made, behind), total)
+        older = list(islice(jobs.listing(org, begin, end, behind=behind, page_size=size + 1), size + 1))
+        return Cut(older[:size], len(older) > size, _newer(org, made, behind), total)
     passed = 0
     for day, count in made.items():
         if start < passed + count:
-            found = jobs.listing(org, begin, day, page_size=start - passed + size)
-            return Cut(list(islice(found, start - passed, start - passed + size)), start, total)
+            skipped = start - passed
+            listed = jobs.listing(org, begin, day, page_size=skipped + size + 1)
+            found = list(islice(listed, skipped, skipped + size + 1))
+            return Cut(found[:size], len(found) > size, start, total)
         passed += count
-    return Cut([], start, total)
+    return Cut([], False, start, total)
 
 
 def _newer(org: str, made: Mapping[date, int], behind: str) -> int:

@@ -69,7 +69,9 @@ def paged(
     start, behind = first(query)
     if behind is not None:
         start = sum(place(entry) >= behind for entry in found)
-    return cut(found[start : start + query.per_page], query, start=start, total=len(found), place=place, show=show)
+    end = start + query.per_page
+    more, total = end < len(found), len(found)
+    return cut(found[start:end], query, start=start, more=more, total=total, place=place, show=show)
 
 
 def first(query: Page) -> tuple[int, str | None]:
@@ -83,16 +85,16 @@ def cut(
     query: Page,
     *,
     start: int,
+    more: bool,
     total: int,
     place: Callable[[Entry], str],
     show: Callable[[Entry], dict[str, Any]],
 ) -> dict[str, Any]:
     """A page's entries as the answer: {"data", "meta", "next_cursor"}.
 
-    `meta` counts all entries; only the page's are shown. The cursor is the place of the page's last entry, so entries
-    that come or go elsewhere move nothing.
+    `meta` counts all entries; only the page's are shown. more: whether others follow it. The cursor is the place of the
+    page's last entry, so entries that come or go elsewhere move nothing.
     """
-    more = entries and start + query.per_page < total
     return {
         "data": [show(entry) for entry in entries],
         "meta": {
@@ -100,7 +102,7 @@ def cut(
             "per_page": query.per_page,
             "total": total,
         },
-        "next_cursor": base64.urlsafe_b64encode(place(entries[-1]).encode()).decode() if more else None,
+        "next_cursor": base64.urlsafe_b64encode(place(entries[-1]).encode()).decode() if entries and more else None,
     }
 
 

@@ -50,7 +50,8 @@ def daily(org: str, begin: date | None = None, end: date | None = None) -> dict[
 def summary(org: str, begin: date | None = None, end: date | None = None) -> dict[str, int]:
     """The jobs made in these days, as the import API shows them. Rows count when their job ends.
 
-    average_duration: seconds a completed job took, 0 as long as there is none.
+    average_duration: seconds a completed job took, 0 as long as there is none. running_jobs: never below 0, though jobs
+    may have ended that were made before jobs were counted.
     """
     days = daily(org, begin, end).values()
 
@@ -61,7 +62,7 @@ def summary(org: str, begin: date | None = None, end: date | None = None) -> dic
     return {
         "total_jobs": jobs,
         **ended,
-        "running_jobs": jobs - sum(ended.values()),
+        "running_jobs": max(0, jobs - sum(ended.values())),
         "total_records_imported": total("records_imported"),
         "total_records_failed": total("records_failed"),
         "average_duration": round(total("seconds") / ended["completed_jobs"]) if ended["completed_jobs"] else 0,

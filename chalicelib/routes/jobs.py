@@ -137,7 +137,8 @@ def list_jobs(caller: Caller, query: JobsQuery) -> dict[str, Any]:
     if not query.filters():
         start, behind = first(query)
         found = history.page(caller.org, *days, start=start, behind=behind, size=query.per_page)
-        return cut(found.jobs, query, start=found.start, total=found.total, place=_place, show=progress.show)
+        start, more, total = found.start, found.more, found.total
+        return cut(found.jobs, query, start=start, more=more, total=total, place=_place, show=progress.show)
     looked_at = jobs.listing(caller.org, *days, page_size=_LOOKED_AT, attributes=("id", "profile", "status"))
     answer = paged([job for job in looked_at if query.wants(job)], query, place=_place, show=dict)
     shown = map(progress.show, jobs.several(caller.org, map(_place, answer["data"])))
@@ -168,7 +169,10 @@ RECENT_JOBS = 10
 
 
 def _summary(shown: dict[str, Any]) -> dict[str, Any]:
+    """A job beside the statistics, and like them: a dry run imported nothing."""
     words = ("status", "records_imported", "records_failed", "started_at", "completed_at", "duration")
+    if shown["dry_run"]:
+        shown = shown | {"records_imported": 0, "records_failed": 0}
     return {"id": shown["id"], "profile_name": shown["profile"]["name"], **{word: shown[word] for word in words}}
 
 

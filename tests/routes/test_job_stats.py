@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
-from chalicelib import dynamo, jobs, profiles, statistics
+from chalicelib import dynamo, jobs, keys, profiles, statistics
 from chalicelib.clients import client
 from chalicelib.steps import finish
 from tests.routes.conftest import Api
@@ -163,6 +163,18 @@ def test_a_dry_run_is_a_job_that_imported_nothing(api: Api) -> None:
     ended(made(api, dry_run=True), created=30, failed=2)
     found = stats(api)
     assert (found["completed_jobs"], found["total_records_imported"], found["total_records_failed"]) == (1, 0, 0)
+    [job] = api.get(STATS).json_body["recent_jobs"]
+    assert (job["status"], job["records_imported"], job["records_failed"]) == ("completed", 0, 0)
+
+
+def test_jobs_that_were_made_before_any_were_counted_leave_no_negative_numbers(api: Api) -> None:
+    job = made(api)
+    dynamo.delete("state", keys.daily(api.org, date(2026, 3, 10)))
+    ended(job, created=5)
+    counted = {"completed_jobs": 1, "total_records_imported": 5, "average_duration": 60}
+    assert stats(api) == NOTHING | counted
+    assert [one["id"] for one in api.get("/api/import/jobs", search="desk").json_body["data"]] == [job["id"]]
+    assert api.get("/api/import/jobs").status_code == 200
 
 
 @pytest.mark.accepts("SV-142")

@@ -34,7 +34,7 @@ def tested(api: Api) -> Api:
         ({"status": "untested"}, ["untested"]),
         ({"status": "success", "search": "TOO"}, ["success too"]),
         ({"status": "failed", "search": "success"}, []),
-        ({"search": "uc", "database_type": "postgresql"}, ["success too", "success"]),
+        ({"search": "CeSS", "database_type": "postgresql"}, ["success too", "success"]),
         ({"status": "success", "per_page": 1, "page": 2}, ["success"]),
     ],
 )
