@@ -7,6 +7,7 @@ record type does not have, values that do not fit their operator.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -42,11 +43,39 @@ def _is_absent(value: Any) -> None:
         raise PydanticCustomError("later", "not available")
 
 
+def _is_value(value: Any) -> Any:
+    """One validator for every kind: a union's findings would name its members as if they were fields."""
+    match value:
+        case None | bool():
+            fits = True
+        case str():
+            fits = len(value) <= MAX_OPERAND and "\0" not in value
+        case int():
+            fits = abs(value) <= sql.MAX_BIGINT
+        case _:
+            fits = isinstance(value, float) and math.isfinite(value)
+    if not fits:
+        raise PydanticCustomError("value", "no value", {"length": MAX_OPERAND})
+    return value
+
+
+def _is_value_or_list(value: Any) -> Any:
+    if not isinstance(value, list):
+        return _is_value(value)
+    if not 0 < len(value) <= MAX_OPERANDS or None in value:
+        raise PydanticCustomError("values", "no list of values", {"limit": MAX_OPERANDS})
+    return [_is_value(one) for one in value]
+
+
+MAX_OPERAND = 1_000
+"""Longest text a filter compares with, in characters."""
+
+MAX_OPERANDS = 100
+"""Most values of one IN."""
+
 Table = Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
 Column = Annotated[str, AfterValidator(_is_column)]
 Link = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000), AfterValidator(_is_link)]
-Text = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
-Value = Text | Annotated[int, Field(ge=-sql.MAX_BIGINT, le=sql.MAX_BIGINT)] | float | bool
 
 
 class _Part(BaseModel):
@@ -75,8 +104,8 @@ class Filter(_Part):
 
     field: Column
     operator: sql.Operator
-    value: Value | Annotated[list[Value], Field(min_length=1, max_length=100)] | None = None
-    value2: Value | None = None
+    value: Annotated[Any, AfterValidator(_is_value_or_list)] = None
+    value2: Annotated[Any, AfterValidator(_is_value)] = None
 
 
 class Query(_Part):
@@ -127,10 +156,17 @@ def _columns(query: Query) -> Iterator[tuple[str, str]]:
 
 def _unfit_fields(query: Query, target: targets.Target, record_type: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     known = {"external_id", *target.Record.model_fields, *target.REFERENCES}
+    objects = {name for name, info in target.Record.model_fields.items() if info.annotation == targets.Object | None}
+    whole = {field.target for field in query.fields}
     seen: set[str] = set()
     for place, field in enumerate(query.fields):
-        if field.target.partition(".")[0] not in known:
+        outer, dot, _ = field.target.partition(".")
+        if outer not in known:
             yield f"fields.{place}.target", "unknown_target", {"target_type": record_type}
+        elif dot and outer not in objects:
+            yield f"fields.{place}.target", "no_object", {"outer": outer}
+        elif dot and outer in whole:
+            yield f"fields.{place}.target", "whole_and_part", {"outer": outer}
         elif field.target in seen:
             yield f"fields.{place}.target", "repeated", {}
         seen.add(field.target)

@@ -11,9 +11,10 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from chalicelib import audit, columns, dynamo, keys, templates
+from chalicelib.dynamo import Operation
 from chalicelib.errors import Forbidden, Invalid, NotFound, Retryable
 from chalicelib.messages import sentence
 
@@ -43,8 +44,8 @@ def create(org: str, user: dict[str, str], values: Mapping[str, Any]) -> Templat
     template |= _written(values)
     _check(template)
     put = dynamo.put_operation("state", keys.template(org, template["id"]), template)
-    _write([("Put", put), _claimed(org, template)])
-    audit.note(org, user, "template.created", f"template/{template['id']}")
+    line = audit.line(org, user, "template.created", f"template/{template['id']}")
+    _write([("Put", put), line], _claimed(org, template))
     return template
 
 
@@ -85,12 +86,12 @@ def replace(org: str, template_id: str, user: dict[str, str], values: Mapping[st
         condition="#version = :seen",
         values={"seen": known["version"]},
     )
-    operations: list[Any] = [("Put", put)]
-    if _name(org, template) != _name(org, known):
-        operations += [_claimed(org, template), _freed(org, known)]
-    _write(operations)
     changed = sorted(field for field in changes if changes[field] != known[field])
-    audit.note(org, user, "template.updated", f"template/{template_id}", fields=changed)
+    line = audit.line(org, user, "template.updated", f"template/{template_id}", fields=changed)
+    if _name(org, template) == _name(org, known):
+        _write([("Put", put), line])
+    else:
+        _write([("Put", put), line, _freed(org, known)], _claimed(org, template))
     return template
 
 
@@ -99,8 +100,9 @@ def delete(org: str, template_id: str, user: dict[str, str]) -> None:
     known = get(org, template_id)
     condition, seen = "#version = :seen", {"seen": known["version"]}
     key = keys.template(org, template_id)
-    _write([("Delete", dynamo.delete_operation("state", key, condition=condition, values=seen)), _freed(org, known)])
-    audit.note(org, user, "template.deleted", f"template/{template_id}")
+    line = audit.line(org, user, "template.deleted", f"template/{template_id}")
+    gone = dynamo.delete_operation("state", key, condition=condition, values=seen)
+    _write([("Delete", gone), line, _freed(org, known)])
 
 
 def show(template: Template, *, whole: bool = False) -> dict[str, Any]:
@@ -140,23 +142,25 @@ def _check(template: Template) -> None:
         raise Invalid("Validation failed", errors={"queries": [text]})
 
 
-def _write(operations: list[Any]) -> None:
-    """The template, on condition that it is as it was; and its name, on condition that nobody has it."""
+def _write(operations: list[Operation], claim: Operation | None = None) -> None:
+    """The template first, on condition that it is as it was; and its new name, on condition that nobody has it."""
     try:
-        dynamo.transact(operations)
+        dynamo.transact([*operations, claim] if claim else operations)
     except dynamo.Refused as refused:
         if refused.reasons[0] == "ConditionalCheckFailed":
             raise Retryable("the template was changed at the same moment", code="busy") from None
-        raise _taken() from None
+        if claim and refused.reasons[-1] == "ConditionalCheckFailed":
+            raise _taken() from None
+        raise
 
 
-def _claimed(org: str, template: Template) -> tuple[Literal["Put"], dict[str, Any]]:
+def _claimed(org: str, template: Template) -> Operation:
     claim = {"template": template["id"]}
     free = "attribute_not_exists(#pk)"
     return "Put", dynamo.put_operation("state", _name(org, template), claim, condition=free)
 
 
-def _freed(org: str, template: Template) -> tuple[Literal["Delete"], dict[str, Any]]:
+def _freed(org: str, template: Template) -> Operation:
     return "Delete", dynamo.delete_operation("state", _name(org, template))
 
 

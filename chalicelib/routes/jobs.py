@@ -63,6 +63,13 @@ def _available(strategy: str) -> str:
     return strategy
 
 
+def _number(value: Any) -> int | float:
+    """A union's findings would name its members as if they were fields."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("float_type", "no number")
+    return value
+
+
 class DuplicateDetection(Body):
     """How rows recognise records that are there. confidence_threshold: percent, or 0..1; an exact match has 100."""
 
@@ -73,7 +80,7 @@ class DuplicateDetection(Body):
     ] = "exact"
     primary_fields: Annotated[list[MatchField], Field(max_length=10)] = ["email", "external_id"]
     secondary_fields: Annotated[list[RecordType], Field(max_length=50)] = []
-    confidence_threshold: Annotated[int | float, AfterValidator(between(0, 100))] = 85
+    confidence_threshold: Annotated[Any, AfterValidator(_number), AfterValidator(between(0, 100))] = 85
 
 
 class ModeConfig(Body):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from chalicelib import columns, own_templates, targets
 from chalicelib.access import Caller
-from chalicelib.messages import MAX_FIELDS, printable, sentence
+from chalicelib.messages import MAX_FIELDS, finite, printable, sentence
 from chalicelib.requests import Body, Routes, invalid
 
 routes = Routes()
@@ -33,7 +33,7 @@ class TemplateBody(Body):
     description: Annotated[str, StringConstraints(max_length=5000)] = ""
     supported_types: Annotated[list[_Word], Field(max_length=50)] | None = None
     queries: Annotated[dict[_Word, columns.Query], Field(min_length=1, max_length=50)]
-    metadata: dict[str, Any] = {}
+    metadata: Annotated[dict[str, Any], AfterValidator(finite)] = {}
 
     def checked(self) -> dict[str, Any]:
         """The values to store. Raises Invalid naming each place in which something does not fit."""

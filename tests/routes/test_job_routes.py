@@ -297,6 +297,8 @@ def test_a_profile_with_nothing_to_import_is_422(api: Api) -> None:
                 ("strategy", "soundex", "strategy"),
                 ("primary_fields", ["shoe_size"], "primary_fields.0"),
                 ("confidence_threshold", 101, "confidence_threshold"),
+                ("confidence_threshold", "85", "confidence_threshold"),
+                ("confidence_threshold", True, "confidence_threshold"),
                 ("enabled", "on", "enabled"),
             )
         ),

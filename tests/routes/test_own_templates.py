@@ -8,8 +8,10 @@ import uuid
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from chalicelib import access, dynamo, profiles
+from chalicelib.clients import client
 from chalicelib.own_templates import MAX_TEMPLATE_BYTES
 from tests.routes.conftest import Api
 from tests.routes.test_template_routes import TEMPLATES, template
@@ -175,6 +177,41 @@ def test_every_change_leaves_a_line_in_the_trail(api: Api) -> None:
     ]
 
 
+def test_a_change_and_its_line_are_one_transaction(api: Api) -> None:
+    puts: list[Any] = []
+
+    def look(**_: Any) -> None:
+        puts.append(1)
+
+    events = client("dynamodb").meta.events
+    events.register("before-call.dynamodb.PutItem", look)
+    try:
+        made = created(api)
+        api.put(one(made), body(name="Renamed"))
+        api.delete(one(made))
+    finally:
+        events.unregister("before-call.dynamodb.PutItem", look)
+    assert puts == []
+    trail = [line["action"] for line in dynamo.query("state", f"O#{api.org}", prefix="AUDIT#")]
+    assert trail == ["template.created", "template.updated", "template.deleted"]
+
+
+def test_another_refusal_is_not_told_as_a_taken_name(api: Api) -> None:
+    reasons = [{"Code": "None"}, {"Code": "None"}, {"Code": "ItemCollectionSizeLimitExceeded"}]
+    error = {"Error": {"Code": "TransactionCanceledException", "Message": "no"}, "CancellationReasons": reasons}
+    events = client("dynamodb").meta.events
+
+    def refuse(**_: Any) -> tuple[AWSResponse, Any]:
+        return AWSResponse("", 400, {}, None), error
+
+    events.register("before-call.dynamodb.TransactWriteItems", refuse)
+    try:
+        answer = api.post(TEMPLATES, body())
+    finally:
+        events.unregister("before-call.dynamodb.TransactWriteItems", refuse)
+    assert (answer.status_code, answer.json_body["code"]) == (500, "internal")
+
+
 @pytest.mark.accepts("SV-059", "SV-060", "SV-061")
 def test_a_profile_keeps_what_it_took(api: Api) -> None:
     made, profile_id = created(api), api.profile()["id"]
@@ -223,6 +260,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return whole
 
 
+VALUE = "must be a text of up to 1000 characters, a number of 64 bits, true or false."
 SOURCE, ON = "queries.tickets.fields.1.source", "queries.tickets.joins.0.on"
 
 
@@ -274,6 +312,10 @@ SOURCE, ON = "queries.tickets.fields.1.source", "queries.tickets.joins.0.on"
         ("queries.tickets.fields.3.target", "colour", "is no field of tickets."),
         ("queries.tickets.fields.1.target", "Title", "format is invalid."),
         ("queries.tickets.fields.2.target", "title", "is there twice."),
+        *(
+            ("queries.tickets.fields.3.target", f"{outer}.x", f"goes below {outer}, which is no object.")
+            for outer in ("title", "number", "customer", "external_id", "tags")
+        ),
         ("queries.tickets.fields.1.transformation", "custom", "it may be aside, email, first_phone"),
         ("queries.tickets.filters.0.field", "cases.opened::date", COLUMN),
         ("queries.tickets.filters.0.operator", "IS", "selected"),
@@ -281,6 +323,14 @@ SOURCE, ON = "queries.tickets.fields.1.source", "queries.tickets.joins.0.on"
         ("queries.tickets.filters.0.value", [1], "does not fit the operator >=."),
         ("queries.tickets.filters.0.value2", 1, "does not fit the operator >=."),
         ("queries.tickets.filters.1.value", [1, "a"], "does not fit the operator IN."),
+        *(("queries.tickets.filters.0.value", value, VALUE) for value in ({"a": 1}, 10**30, "x" * 1001, "a\0")),
+        *(("queries.tickets.filters.0.value2", value, VALUE) for value in ({}, [1], -(2**63))),
+        *(("queries.tickets.filters.1.value", [1, value], VALUE) for value in ([1], {}, 2**63, float("inf"))),
+        *(
+            ("queries.tickets.filters.1.value", value, "must have 1 to 100 values.")
+            for value in ([], [1] * 101, [None])
+        ),
+        ("metadata", {"deep": [float("inf")]}, "has a number that is too large."),
         ("queries.leads", PEOPLE, "selected"),
         ("queries", {}, "is required."),
         ("queries", None, "is required."),
@@ -294,7 +344,8 @@ SOURCE, ON = "queries.tickets.fields.1.source", "queries.tickets.joins.0.on"
     ],
 )
 def test_what_a_template_may_not_hold_is_named(api: Api, path: str, value: Any, said: str) -> None:
-    answer = api.post(TEMPLATES, changed(path, value))
+    sent = json.dumps(changed(path, value)).replace("Infinity", "1e999").encode()
+    answer = api.post(TEMPLATES, sent)
     assert answer.status_code == 422, answer.body
     [(field, [text])] = answer.json_body["errors"].items()
     assert field == path
@@ -302,6 +353,24 @@ def test_what_a_template_may_not_hold_is_named(api: Api, path: str, value: Any, 
     assert text.startswith(f"The {path} ") or said == "selected" or "it may be" in text
     assert said in text or said == "selected"
     assert len(api.get(TEMPLATES).json_body["data"]) == 2
+
+
+def test_an_object_is_filled_whole_or_by_its_parts(api: Api) -> None:
+    fields = [*TICKETS["fields"], {"source": "extra", "target": "custom_fields"}]
+    answer = api.post(TEMPLATES, body(queries={"tickets": TICKETS | {"fields": fields}}))
+    place = "queries.tickets.fields.3.target"
+    assert answer.json_body["errors"] == {
+        place: [f"The {place} fills a part of custom_fields, which another field fills whole."]
+    }
+    fields = [*PEOPLE["fields"], {"source": "theme", "target": "preferences.theme"}]
+    assert created(api, queries={"customer_users": PEOPLE | {"fields": fields}})
+
+
+@pytest.mark.parametrize("value", [0.5, -(2**63) + 1, 2**63 - 1, True, "x" * 1000])
+def test_a_filter_keeps_its_value(api: Api, value: Any) -> None:
+    made = api.post(TEMPLATES, changed("queries.tickets.filters.0.value", value)).json_body["template"]
+    kept = made["queries"]["tickets"]["filters"][0]["value"]
+    assert (kept, type(kept)) == (value, type(value))
 
 
 def test_a_table_is_joined_once(api: Api) -> None:
