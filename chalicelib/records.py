@@ -14,6 +14,7 @@ sparse index of that name lists; the parent need not have come.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from itertools import islice
@@ -35,6 +36,10 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 KEPT_CHARACTERS = 1_000
 """What stays readable in the item of a text that moved to S3."""
+
+
+PAGE_BYTES = 4_000_000
+"""Room for a page's records as Lambda sends them: below its 6 MB, which hold the answer's envelope too."""
 
 
 def get(org: str, record_type: str, record_id: str) -> Record:
@@ -83,16 +88,19 @@ def listing(
 ) -> tuple[list[Record], str | None]:
     """A page of a type's records, shard by shard in id order, and the cursor of the next one, None at the end.
 
-    Raises Invalid for a cursor that is not one of ours.
+    A page ends at `limit` records or before the one that would not fit into PAGE_BYTES, but has at least one. Raises
+    Invalid for a cursor that is not one of ours.
     """
     page: list[Record] = []
+    used = 0
     start, last = _read_cursor(cursor)
     for shard in range(start, keys.RECORD_SHARDS):
         partition = keys.record_partition(org, record_type, shard)
         for record in dynamo.query("records", partition, after=(partition, last) if last else None, limit=limit + 1):
             if record.get("deleted"):
                 continue
-            if len(page) == limit:
+            used += _sent_bytes(record)
+            if len(page) == limit or (page and used > PAGE_BYTES):
                 return page, cursor
             page.append(record)
             cursor = f"{shard}.{record['sk']}"
@@ -105,7 +113,8 @@ def children(
 ) -> tuple[list[Record], str | None]:
     """A page of a record's children of one type, in id order, and the cursor of the next one, None at the end.
 
-    The index follows a write within moments. Raises Invalid for a cursor that is not one of ours.
+    A page ends as `listing`'s do. The index follows a write within moments. Raises Invalid for a cursor that is not one
+    of ours.
     """
     _, last = _read_cursor(cursor)
     after = keys.record(org, record_type, last) if last else None
@@ -113,8 +122,24 @@ def children(
     listed = islice(dynamo.query("records", partition, index="parent", after=after, limit=limit + 1), limit + 1)
     places = [(item["pk"], item["sk"]) for item in listed]
     found = dynamo.batch_get("records", places[:limit])
-    page = [found[place] for place in places[:limit] if place in found and not found[place].get("deleted")]
-    return page, f"0.{places[limit - 1][1]}" if len(places) > limit else None
+    page: list[Record] = []
+    used = 0
+    for number, place in enumerate(places):
+        record = found.get(place, {"deleted": True})
+        used += 0 if record.get("deleted") else _sent_bytes(record)
+        if number == limit or (page and used > PAGE_BYTES):
+            return page, f"0.{places[number - 1][1]}"
+        if not record.get("deleted"):
+            page.append(record)
+    return page, None
+
+
+def _sent_bytes(record: Record) -> int:
+    """What a record takes of a page: Lambda sends JSON in JSON, so quotes and what is no ASCII are escaped again.
+
+    The data has less than ITEM_BYTES of JSON, so it takes three times that at most.
+    """
+    return len(json.dumps(to_json(show(record)).decode()))
 
 
 def _read_cursor(cursor: str | None) -> tuple[int, str | None]:

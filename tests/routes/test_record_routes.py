@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
@@ -72,6 +73,21 @@ def test_a_list_goes_on_by_cursor_to_its_end(api: Api) -> None:
             break
         cursor = {"cursor": answer.json_body["next_cursor"]}
     assert sorted(seen) == sorted(made)
+
+
+def test_a_page_ends_by_bytes_as_lambda_sends_them_and_goes_on(api: Api) -> None:
+    ticket = stored(api, "tickets", "1")
+    notes = [stored(api, "ticket_notes", str(n), parent=ticket, content='"' * 170_000) for n in range(11)]
+    for query in ({}, {"parent": ticket}):
+        seen: list[str] = []
+        place: dict[str, Any] = {}
+        while place != {"cursor": None}:
+            answer = api.get(f"{RECORDS}/ticket_notes", per_page=100, **query, **place)
+            assert 2_000_000 < len(json.dumps(answer.body.decode())) < 4_000_000 or len(seen) == 10
+            seen += ids(answer)
+            place = {"cursor": answer.json_body["next_cursor"]}
+        assert sorted(seen) == sorted(notes)
+        assert len(seen) == len(notes)
 
 
 def test_children_are_listed_by_parent(api: Api) -> None:
