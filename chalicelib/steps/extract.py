@@ -16,10 +16,12 @@ from chalicelib.steps import ChunkEvent, Clock, step
 
 
 class Event(ChunkEvent):
-    """low, high: inclusive bounds of the query's key. rows: how many `plan` counted there, some time ago."""
+    """low, high: inclusive bounds of the query's key, as decimal text. rows: how many `plan` counted there, some
+    time ago.
+    """
 
-    low: int
-    high: int
+    low: str
+    high: str
     rows: int
 
 
@@ -35,7 +37,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
             plan["profile"]["host"], plan["profile"]["port"], allow_loopback=settings.get().allow_loopback
         )
         with postgres.connect(profiles.connection(plan["profile"]), address) as connection:
-            batches = postgres.read(connection, query, event["low"], event["high"])
+            batches = postgres.read(connection, query, int(event["low"]), int(event["high"]))
             prefix = f"{keys.type_objects(job['org'], job['id'], record_type)}/{number:06d}"
             raw = storage.put_rows(prefix, "raw", chain.from_iterable(batches))
         telemetry.count(rows=raw.rows)

@@ -101,20 +101,24 @@ def _confirm_source(profile: dict[str, Any], source_id: str) -> str:
 
 
 def _cut(job: Job, record_type: str, query: Query, connection: Any, limit: int | None) -> TypePlan:
-    """One scan of the source: exact counts and the bounds of every chunk."""
+    """One scan of the source: exact counts and the bounds of every chunk.
+
+    Bounds are written as text: they pass the state machine, and not all that reads JSON keeps integers beyond 2**53.
+    """
     ranges = postgres.plan(connection, query, chunk_rows=CHUNK_ROWS, limit=limit)
+    rows = sum(piece.rows for piece in ranges)
     items = [
-        {"chunk": number, "low": piece.low, "high": piece.high, "rows": piece.rows}
+        {"chunk": number, "low": str(piece.low), "high": str(piece.high), "rows": piece.rows}
         for number, piece in enumerate(ranges)
     ]
     prefix = keys.type_objects(job["org"], job["id"], record_type)
     manifest = storage.put_json(f"{prefix}/extract", "json", items)
-    telemetry.count(rows=sum(item["rows"] for item in items))
+    telemetry.count(rows=rows)
     return {
         "type": record_type,
         "manifest": manifest,
         "chunks": len(items),
-        "rows": sum(item["rows"] for item in items),
+        "rows": rows,
     }
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import psycopg
 import pytest
 
+from chalicelib import keys
 from infra.local.stack import Stack
 from tests.conftest import Database
 from tests.deployed.tenant import Tenant
@@ -56,3 +60,32 @@ def test_no_row_is_lost_by_its_key_without_a_word(tenant: Tenant) -> None:
         assert [(error["code"], error["message"]) for error in job["errors"]] == [expected]
         assert (job["estimated_total"], job["records_imported"]) == (0, 0)
     assert list(tenant.api.pages("/api/records/agents")) == []
+
+
+def test_keys_beyond_what_a_double_can_tell_apart_are_all_read(
+    deployed: Stack, tenant: Tenant, empty_db: Database
+) -> None:
+    """Ids of clocks and of hashes: bounds pass the machine as text, so no reader of JSON can round them."""
+    with psycopg.connect(empty_db.dsn, autocommit=True) as source:
+        source.execute(
+            """CREATE TABLE large (id bigint, mail text);
+            INSERT INTO large SELECT 9223372036854775807 - n, n || '@large.example' FROM generate_series(0, 1400) n"""
+        )
+    fields = [{"source": "id", "target": "external_id"}, {"source": "mail", "target": "name"}]
+    query = {"base_table": "large", "fields": [*fields, {"source": "mail", "target": "email"}]}
+    made = tenant.api.post("/api/import/templates", {"name": "Large", "queries": {"agents": query}})["template"]
+    tenant.api.put(f"/api/import/profiles/{tenant.profile}/template", {"template_id": made["id"]})
+    job = tenant.wait(tenant.start())
+    assert (job["status"], job["estimated_total"], job["records_imported"]) == ("completed", 1401, 1401)
+    bounds = [piece for chunk in manifest(deployed, tenant, job["id"]) for piece in (chunk["low"], chunk["high"])]
+    assert [bounds[0], bounds[-1]] == [str(2**63 - 1401), str(2**63 - 1)]
+    assert len(bounds) == 4
+
+
+def manifest(deployed: Stack, tenant: Tenant, job: str) -> list[dict[str, Any]]:
+    """What the map is given: the chunks of the agents."""
+    prefix = keys.type_objects(tenant.org, job, "agents")
+    bucket, store = deployed.environment()["WHARF_BUCKET"], deployed.client("s3")
+    found = store.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/extract.json")["Contents"]
+    chunks: list[dict[str, Any]] = json.load(store.get_object(Bucket=bucket, Key=found[0]["Key"])["Body"])
+    return chunks
