@@ -2,8 +2,8 @@
 
 In: a `Query`, which names a table, joins, fields and filters. Out: (text, parameters) for psycopg. Names are quoted
 and values are bound here. Expressions (`source`, `on`, `condition`, `key`, ...) are pasted as they stand: they come
-from system templates, or from columns.py, which lets through a request's columns alone and quotes them. Refused: unknown
-keys, unknown operators.
+from system templates, or from columns.py, which lets through a request's columns alone and quotes them. Refused:
+unknown keys, unknown operators.
 """
 
 from __future__ import annotations

@@ -203,6 +203,8 @@ def test_a_page_ends_with_the_jobs_and_not_with_the_numbers(api: Api, made_jobs:
         place = {"cursor": page["next_cursor"]}
     assert came == made_jobs
     assert ids(api.get(JOBS, per_page=4, page=2).json_body) == made_jobs[4:8]
+    whole = api.get(JOBS, per_page=6).json_body
+    assert (ids(whole), whole["next_cursor"] is None) == (made_jobs[:6], False)
 
 
 def test_a_page_reads_its_own_jobs_and_those_of_one_day(api: Api, made_jobs: list[str]) -> None:
