@@ -82,3 +82,10 @@ def test_the_runs_index_knows_its_rows_and_no_others():
 
 def test_a_wait_is_a_tenth_of_what_was_waited_within_bounds():
     assert [match.wait_seconds(waited) for waited in (0, 49, 600, 3_000, 90_000)] == [5, 5, 60, 300, 300]
+
+
+def test_a_row_whose_link_is_dead_meets_those_that_are_linked_to_its_own_record():
+    """What "1" was linked to may have been deleted since: then it is its own record again."""
+    keyed = {0: rows((0, "1")), 1: rows((0, "2"))}
+    assert grouped(keyed, {"1": "gone", "2": "derived-1"}) == [[(0, 0), (1, 0)]]
+    assert grouped(keyed, {"1": "gone", "2": "elsewhere"}) == []
