@@ -135,11 +135,22 @@ def children(
 
 
 def _sent_bytes(record: Record) -> int:
-    """What a record takes of a page: Lambda sends JSON in JSON, so quotes and what is no ASCII are escaped again.
+    """What a record takes of a page.
 
     The data has less than ITEM_BYTES of JSON, so it takes three times that at most.
     """
-    return len(json.dumps(to_json(show(record)).decode()))
+    return _escaped(show(record))
+
+
+def _fits(record: Record) -> bool:
+    """Whether the record can be sent with the texts that moved to S3."""
+    moved = {name: value for name, value in record["data"].items() if is_moved(value)}
+    return not moved or _escaped(_inflate(keys.organisation_of(record["pk"]), moved)) < PAGE_BYTES
+
+
+def _escaped(shown: dict[str, Any]) -> int:
+    """Bytes as Lambda sends them: JSON in JSON, so quotes and what is no ASCII are escaped again."""
+    return len(json.dumps(to_json(shown).decode()))
 
 
 def _read_cursor(cursor: str | None) -> tuple[int, str | None]:
@@ -154,8 +165,11 @@ def _read_cursor(cursor: str | None) -> tuple[int, str | None]:
 def show(record: Record, *, whole: bool = False) -> dict[str, Any]:
     """A record as the API shows it: fields at top level, each reference as `<name>_id`, null while it is open.
 
-    whole: fetch the texts that moved to S3; otherwise their first 1,000 characters stand, named in `truncated`.
+    whole: fetch the texts that moved to S3; otherwise, and where the answer would outgrow what Lambda may send, their
+    first 1,000 characters stand, named in `truncated`.
     """
+    if whole and not _fits(record):
+        whole = False
     record_type = keys.record_type_of(record["pk"])
     org = keys.organisation_of(record["pk"])
     target = targets.get(record_type)

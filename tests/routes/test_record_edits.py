@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import dynamo, keys, storage
+from chalicelib import dynamo, keys, records, storage
 from tests.routes.conftest import Api
 from tests.routes.editing import HASH, MARK, delete, given, holder, item, patch, refused, trail
 from tests.routes.test_record_routes import RECORDS
@@ -275,6 +275,16 @@ def test_texts_that_moved_to_s3_stay_there_and_new_ones_follow(api: Api) -> None
     assert patch(api, "tickets", record_id, {"description": None}, '"4"').json_body["version"] == 5
     assert item(api, "tickets", record_id)["data"] == {"title": "U"}
     assert trail(api)[-1][2] == ["description"]
+
+
+@pytest.mark.parametrize(("text", "fits"), [("a" * 1_000_000, True), ("é" * 600_000, True), ("é" * 700_000, False)])
+def test_a_record_lambda_could_not_send_shows_how_its_texts_begin(api: Api, text: str, fits: bool) -> None:
+    """A letter that is no ASCII takes six bytes on its way."""
+    record_id = given(api, "tickets", "1", **records.offload(api.org, {"title": "T", "description": text}))
+    for shown in (api.get(f"{RECORDS}/tickets/{record_id}"), patch(api, "tickets", record_id, {"title": "U"})):
+        assert shown.status_code == 200
+        assert shown.json_body["description"] == (text if fits else text[:1000])
+        assert shown.json_body.get("truncated") == (None if fits else ["description"])
 
 
 def test_a_record_never_shows_an_object_outside_its_organisations_values(api: Api, stranger: Api) -> None:
