@@ -186,33 +186,38 @@ def statement_answered(index: int, code: str, *, effect: bool, times: int = 1) -
         yield changed
 
 
+def undoes_itself(operation: dict[str, Any]) -> bool:
+    """Whether what an operation of a transaction does makes its own condition fail the second time."""
+    change = operation.get("Update", {}).get("UpdateExpression", "")
+    return "ConditionCheck" not in operation and not change.startswith(("ADD #leases", "ADD #writes"))
+
+
 @contextmanager
 def transaction_cancelled(
     index: int, reason: str, *, within: tuple[Any, ...], which: int = 0, effect: bool = False
 ) -> Iterator[Counter[str]]:
     """The transaction number `which` of these steps is cancelled for its operation of that index.
 
-    effect: it had been executed, and botocore's own second attempt met what the first had done.
+    effect: it had been executed, and botocore's own second attempt met what the first had done. Then the index counts
+    only operations whose condition their own effect undoes: no mere checks, and none of what takes a lease.
     """
     seen: Counter[str] = Counter()
 
-    def place(one: Call) -> list[dict[str, str]] | None:
+    def reasons_of(one: Call) -> list[dict[str, str]] | None:
+        if one.operation != "TransactWriteItems":
+            return None
         operations = json.loads(one.request["body"])["TransactItems"]
-        if index >= len(operations):
+        places = [at for at in range(len(operations)) if not effect or undoes_itself(operations[at])]
+        if effect and not places:
+            return None
+        seen["transactions"] += 1
+        if seen["transactions"] != which + 1 or index >= len(places):
             return None
         seen["cancelled"] += 1
-        return [{"Code": reason if place == index else "None"} for place in range(len(operations))]
-
-    def mine(one: Call) -> bool:
-        if one.operation != "TransactWriteItems":
-            return False
-        seen["transactions"] += 1
-        return seen["transactions"] == which + 1
+        return [{"Code": reason if at == places[index] else "None"} for at in range(len(operations))]
 
     def before(one: Call) -> Any:
-        if not mine(one):
-            return None
-        reasons = place(one)
+        reasons = reasons_of(one)
         if reasons is None:
             return None
         if effect:
