@@ -76,7 +76,7 @@ def test_the_second_job_waits_and_says_for_whom(tiny_db: Database) -> None:
     for world in (one, other):
         call(plan.run, world.event)
     here = {"type": "tickets"}
-    assert call(match.run, one.event | here)["state"] == "ready"
+    assert call(match.run, one.event | here)["state"] == "empty"  # nothing has been read
     assert call(match.run, other.event | here) == {"state": "waiting", "seconds": 5}
     shown = progress.operation(other.job)
     assert shown == f"Waiting for job {one.job_id}, which is writing the same kind of records"

@@ -33,11 +33,6 @@ def desk(postgres_server: Postgres) -> Database:
     return found
 
 
-@pytest.fixture
-def tenant(deployed: Stack, in_process: None, desk: Database) -> Tenant:
-    return Tenant(deployed, desk)
-
-
 class Killer(threading.Thread):
     """Waits for each step it was told of to be at work in the job, and kills its workers a moment later."""
 
@@ -95,24 +90,30 @@ def assert_exact(tenant: Tenant, job: dict[str, Any]) -> None:
     assert job["records_imported"] == len(stored(tenant.org)[0])
 
 
-def die_and_be_exact(deployed: Stack, tenant: Tenant, generator: random.Random, kills: int) -> None:
-    plan = drawn(generator, kills)
-    with hurried(deployed):
-        job, killer = deadly_import(tenant, plan)
-    died = task_failures(deployed, job["id"])
-    assert job["status"] == "completed", (plan, job["errors"], died)
-    assert {error for _, error in died} <= {"Runtime.ExitError"}, died
-    assert died.total() >= 1, (plan, killer.plan, "nobody was killed at work")
-    assert_exact(tenant, job)
+def die_and_be_exact(deployed: Stack, desk: Database, generator: random.Random, kills: int) -> None:
+    """An import with deaths. Where all of them came too late to meet anybody at work, another one."""
+    for _ in range(5):
+        tenant, plan = Tenant(deployed, desk), drawn(generator, kills)
+        with hurried(deployed):
+            job, _ = deadly_import(tenant, plan)
+        died = task_failures(deployed, job["id"])
+        assert job["status"] == "completed", (plan, job["errors"], died)
+        assert {error for _, error in died} <= {"Runtime.ExitError"}, died
+        assert_exact(tenant, job)
+        if died:
+            return
+    raise AssertionError("nobody was killed at work")
 
 
 def test_workers_killed_while_they_decide_and_write_lose_and_double_nothing(
-    deployed: Stack, tenant: Tenant, generator: random.Random
+    deployed: Stack, in_process: None, desk: Database, generator: random.Random
 ) -> None:
-    die_and_be_exact(deployed, tenant, generator, 4)
+    die_and_be_exact(deployed, desk, generator, 4)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("turn", range(20))
-def test_workers_killed_again_and_again(deployed: Stack, tenant: Tenant, generator: random.Random, turn: int) -> None:
-    die_and_be_exact(deployed, tenant, generator, 6)
+def test_workers_killed_again_and_again(
+    deployed: Stack, in_process: None, desk: Database, generator: random.Random, turn: int
+) -> None:
+    die_and_be_exact(deployed, desk, generator, 6)

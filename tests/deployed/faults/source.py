@@ -172,6 +172,8 @@ class Import:
                 yield extract.run, here | item
                 yield transform.run, here | {"chunk": item["chunk"]}
             settled = invoke(match.run, here)
+            if settled["state"] == "empty":
+                continue
             if settled["state"] != "ready":
                 return
             items = storage.get_json(settled["manifest"])
