@@ -40,7 +40,7 @@ def test_a_profile_without_a_password_connects_without_one() -> None:
 
 def test_a_ciphertext_moved_to_another_profile_opens_nothing() -> None:
     first, second = (profiles.create("o1", USER, values()) for _ in range(2))
-    with pytest.raises(Fatal):
+    with pytest.raises(SourceUnreachable, match="can no longer be read"):
         profiles.connection({**second, "password": first["password"]})
 
 
