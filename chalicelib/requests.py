@@ -267,6 +267,10 @@ def nowhere(request: Request) -> Response:
     return refusal(request, NotFound("Not found"))
 
 
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""RFC 9110's words, which Python has from 3.13 on."""
+
+
 def _problem(
     request: Request, status: int, code: str, message: str, more: dict[str, Any], headers: dict[str, Any]
 ) -> Response:
@@ -278,7 +282,7 @@ def _problem(
         "code": code,
         "request_id": request_id(request),
         "type": f"urn:wharf:error:{code}",
-        "title": HTTPStatus(status).phrase,
+        "title": _TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": more.get("connection_error", {}).get("message", first),
         "instance": _path(request),

@@ -208,7 +208,7 @@ def test_errors_have_one_body_for_both_kinds_of_reader(api: Api) -> None:
         "port": ["The port must be between 1 and 65535."],
     }
     assert set(body) == MEMBERS | {"errors"}
-    assert (body["status"], body["title"], body["code"]) == (422, "Unprocessable Entity", "validation_failed")
+    assert (body["status"], body["title"], body["code"]) == (422, "Unprocessable Content", "validation_failed")
     assert body["type"] == "urn:wharf:error:validation_failed"
     assert body["detail"] == "The host field is required."
     assert body["instance"] == PROFILES
