@@ -93,6 +93,8 @@ def _moved(request: dict[str, Any], mark: str) -> dict[str, Any]:
     """The same request for an organisation of another name; a token, which stands for one request, is left out."""
     text = json.dumps({name: value for name, value in request.items() if name != "ClientRequestToken"})
     moved: dict[str, Any] = json.loads(text.replace('"O#', f'"O#{mark}'))
+    if "TransactItems" in moved:  # what is only looked at is not there under another name
+        moved["TransactItems"] = [one for one in moved["TransactItems"] if "ConditionCheck" not in one]
     return moved
 
 
