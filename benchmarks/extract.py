@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from benchmarks.source import Source, copied, help_desk, line
-from chalicelib import storage
+from chalicelib import sessions, storage
 from chalicelib.sources import postgres
 from chalicelib.sql import Query
 
@@ -59,7 +59,7 @@ def _timed(read: Callable[..., int], *what: object) -> float:
     return time.perf_counter() - started
 
 
-def _read_range(session: postgres.Session, query: Query, part: postgres.Range) -> int:
+def _read_range(session: sessions.Session, query: Query, part: postgres.Range) -> int:
     return sum(map(len, postgres.read(session, query, part.low, part.high)))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from chalicelib import sql
+from chalicelib import sessions, sql
 from chalicelib.network import Address
 from chalicelib.sources import postgres
 from chalicelib.sql import Query
@@ -30,13 +30,13 @@ class Source:
     """A database that is running: how to reach it, and the template's queries for it."""
 
     dsn: str
-    connection: postgres.Connection
+    connection: sessions.Connection
     address: Address
     queries: dict[str, Query]
 
-    def session(self) -> postgres.Session:
+    def session(self) -> sessions.Session:
         """A session as the extract step opens it, with time for whole tables."""
-        return postgres.connect(self.connection, self.address, statement_timeout_seconds=600)
+        return sessions.connect(self.connection, self.address, statement_timeout_seconds=600)
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def help_desk(conversations: int = CONVERSATIONS) -> Iterator[Source]:
                 admin.execute(f'CREATE DATABASE "{name}_new"'.encode())
                 _generate(server.dsn(f"{name}_new"), conversations)
                 admin.execute(f'ALTER DATABASE "{name}_new" RENAME TO "{name}"'.encode())
-        connection = postgres.Connection(server.host, server.port, name, server.user, server.password)
+        connection = sessions.Connection(server.host, server.port, name, server.user, server.password)
         yield Source(server.dsn(name), connection, Address(server.host, server.host, port), freescout.queries({}))
     finally:
         server.stop()
@@ -68,7 +68,7 @@ def _generate(dsn: str, conversations: int) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def copied(session: postgres.Session, query: Query, part: postgres.Range) -> int:
+def copied(session: sessions.Session, query: Query, part: postgres.Range) -> int:
     """Bytes of raw COPY (the query of a range) TO STDOUT: PostgreSQL's own fastest way out, unparsed."""
     text = psycopg.ClientCursor(session).mogrify(*sql.select(query, part.low, part.high))
     with session.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT".encode()) as rows:

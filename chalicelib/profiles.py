@@ -8,22 +8,18 @@ updates, so concurrent edits of different fields both stand and no edit revives 
 from __future__ import annotations
 
 import json
-import queue
-import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from chalicelib import audit, dynamo, encryption, jobs, keys, network, progress, settings
-from chalicelib.errors import BadRequest, Fatal, Invalid, NotFound, Retryable, SourceUnreachable, WharfError
+from chalicelib import audit, dynamo, encryption, jobs, keys, progress
+from chalicelib.errors import BadRequest, Invalid, NotFound, Retryable
 from chalicelib.messages import sentence
 
 if TYPE_CHECKING:
     from chalicelib import sql
-    from chalicelib.sources.postgres import Connection
 
 Profile = dict[str, Any]
 
@@ -34,12 +30,6 @@ CONNECTION_STATUSES = ("success", "failed", "untested")
 
 LATEST_JOBS = 10
 """Jobs a profile shows of its own."""
-
-CHECK_SECONDS = 15
-"""For one connection test, resolving and connecting included."""
-
-SCHEMA_SECONDS = 22
-"""For one reading of a schema; the gateway gives up after 29."""
 
 _REACHED_BY = ("host", "port", "username", "ssl_mode")
 """Where a password goes, and how safely."""
@@ -216,89 +206,6 @@ def delete(org: str, profile_id: str, user: dict[str, str]) -> None:
         audit.note(org, user, "profile.deleted", f"profile/{profile_id}")
         return
     raise BadRequest("Cannot delete profile with running import jobs", code="profile_in_use", extra={"running_jobs": 1})
-
-
-def connection(profile: Profile) -> Connection:
-    """How to reach the source, password in clear. Raises SourceUnreachable when it cannot be decrypted any more."""
-    password = profile["password"]
-    try:
-        if password:
-            password = encryption.decrypt(password, org=profile["org"], owner=profile["id"])
-    except Fatal as lost:
-        said = "Connection failed: the stored password can no longer be read, enter it again"
-        raise SourceUnreachable(said, "Stored password unreadable", code=lost.code) from None
-    return connection_of({**profile, "password": password or ""})
-
-
-def connection_of(values: Mapping[str, Any]) -> Connection:
-    """The same from the fields of a request, for a profile that is not saved."""
-    from chalicelib.sources.postgres import Connection
-
-    fields = ("host", "port", "database", "username", "password", "ssl_mode")
-    return Connection(**{field: values[field] for field in fields})
-
-
-def reach(found: Connection) -> network.Address:
-    """The checked address of a source, the only one to connect to. Raises SourceUnreachable."""
-    return network.resolve(found.host, found.port, allow_loopback=settings.get().allow_loopback)
-
-
-def check(found: Connection) -> dict[str, Any]:
-    """A connection test as the API shows it, whether it succeeds or fails. Takes at most 15 seconds."""
-    from chalicelib.sources import postgres
-
-    try:
-        information = _within(CHECK_SECONDS, lambda: postgres.check(found, reach(found)))
-    except SourceUnreachable as error:
-        return {"success": False, "message": error.message, "error": error.error}
-    return {"success": True, "message": "Connection successful", "database_info": information}
-
-
-def schema(profile: Profile) -> dict[str, Any]:
-    """The source's tables, relationships and server, read now. Raises SourceUnreachable, after 22 seconds at most."""
-    from chalicelib.sources import postgres
-
-    found = connection(profile)
-
-    def read() -> dict[str, Any]:
-        with postgres.connect(found, reach(found), statement_timeout_seconds=CHECK_SECONDS) as source:
-            return postgres.describe(source)
-
-    try:
-        return _within(SCHEMA_SECONDS, read)
-    except (Retryable, Fatal) as error:
-        raise SourceUnreachable(
-            "Connection failed: the schema could not be read", error.message, code=error.code
-        ) from None
-
-
-def _within(seconds: float, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `work` returns or raises, or SourceUnreachable when it takes longer.
-
-    A server can draw out each step to just below that step's own time-out. The thread given up ends by those.
-    """
-    outcome: queue.SimpleQueue[Callable[[], dict[str, Any]]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            found = work()
-        except WharfError as error:
-            outcome.put(partial(_raise, error))
-        else:
-            outcome.put(lambda: found)
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        settled = outcome.get(timeout=seconds)
-    except queue.Empty:
-        raise SourceUnreachable(
-            "Connection failed: the server did not answer in time", "Connection timed out", code="timed_out"
-        ) from None
-    return settled()
-
-
-def _raise(error: WharfError) -> dict[str, Any]:
-    raise error
 
 
 def queries(profile: Profile, schema: dict[str, Any] | None = None) -> dict[str, sql.Query]:

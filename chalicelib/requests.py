@@ -40,6 +40,9 @@ MAX_BODY_BYTES = 1_048_576
 """Far above any real body (the largest are query configurations, some 10 KB), far below Lambda's 6 MB."""
 
 Public = Literal["public"]
+RateClass = Literal["profiles", "connections", "builder", "templates", "monitoring", "records", "public"]
+"""What a route's requests are counted as; each class has so many a minute (see docs/limits.md)."""
+
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 View = TypeVar("View", bound=Callable[..., dict[str, Any]])
 
@@ -79,12 +82,14 @@ class Endpoint:
     method: Method
     path: str
     permission: access.Permission | Public
+    limit: RateClass
     status: int
     query: type[Query]
     body: type[Body] | None
     call: Callable[..., dict[str, Any]]
     wants: frozenset[str]
     versioned: bool = False
+    idempotent: bool = False
 
 
 class Routes:
@@ -99,16 +104,20 @@ class Routes:
         path: str,
         *,
         permission: access.Permission | Public,
+        limit: RateClass,
         status: int = 200,
         versioned: bool = False,
+        idempotent: bool = False,
     ) -> Callable[[View], View]:
         """Declare the route `method path`, answered with `status` by the decorated function.
 
-        versioned: the answer's `version` is its entity tag too, in the ETag header.
+        limit: what its requests are counted as. versioned: the answer's `version` is its entity tag too, in the ETag
+        header. idempotent: takes an Idempotency-Key.
         """
 
         def declare(function: View) -> View:
-            endpoint = replace(_endpoint(method, path, permission, status, function), versioned=versioned)
+            endpoint = _endpoint(method, path, permission, limit, status, function)
+            endpoint = replace(endpoint, versioned=versioned, idempotent=idempotent)
             self.endpoints[method, path] = endpoint
             return function
 
@@ -123,6 +132,7 @@ def _endpoint(
     method: Method,
     path: str,
     permission: access.Permission | Public,
+    limit: RateClass,
     status: int,
     function: Callable[..., dict[str, Any]],
 ) -> Endpoint:
@@ -132,7 +142,7 @@ def _endpoint(
         raise TypeError(f"{method} {path}: {function.__name__} does not fit its path or permission")
     hints = get_type_hints(function)
     body = hints.get("body", NoBody) if method != "GET" else None
-    return Endpoint(method, path, permission, status, hints.get("query", NoQuery), body, function, wants)
+    return Endpoint(method, path, permission, limit, status, hints.get("query", NoQuery), body, function, wants)
 
 
 def _answer(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> Response:

@@ -15,8 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from chalicelib import sessions
 from chalicelib.network import Address
-from chalicelib.sources import postgres
 from infra.local.freescout.generate import generate
 from infra.local.postgres import Postgres, run
 
@@ -52,12 +52,12 @@ class Database:
     """A database of the test server: how its owner reaches it (`dsn`), and how an import does."""
 
     dsn: str
-    connection: postgres.Connection
+    connection: sessions.Connection
     address: Address
 
-    def session(self, **options: float) -> postgres.Session:
+    def session(self, **options: float) -> sessions.Session:
         """A session as the import opens it."""
-        return postgres.connect(self.connection, self.address, **options)
+        return sessions.connect(self.connection, self.address, **options)
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ def database(server: Postgres, name: str) -> Database:
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
         admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         admin.execute(f'CREATE DATABASE "{name}"')
-    connection = postgres.Connection(server.host, server.port, name, server.user, server.password)
+    connection = sessions.Connection(server.host, server.port, name, server.user, server.password)
     return Database(server.dsn(name), connection, Address(server.host, server.host, server.port))
 
 

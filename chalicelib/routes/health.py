@@ -9,7 +9,7 @@ from chalicelib.requests import Routes
 routes = Routes()
 
 
-@routes.on("GET", "/api/health", permission="public")
+@routes.on("GET", "/api/health", permission="public", limit="public")
 def health() -> dict[str, Any]:
     """That a request reaches the code."""
     return {"status": "ok"}

@@ -25,7 +25,7 @@ class ImportRecordsQuery(Query):
     per_page: Annotated[int, AfterValidator(between(1, 100))] = 25
 
 
-@routes.on("GET", "/api/import/analytics/records", permission="system.import")
+@routes.on("GET", "/api/import/analytics/records", permission="system.import", limit="records")
 def list_import_records(caller: Caller, query: ImportRecordsQuery) -> dict[str, Any]:
     """The job's rows in the order of types, chunks and rows."""
     job = jobs.get(caller.org, str(query.job_id))

@@ -137,7 +137,7 @@ class JobsQuery(Period, Page):
         )
 
 
-@routes.on("GET", "/api/import/jobs", permission="system.import")
+@routes.on("GET", "/api/import/jobs", permission="system.import", limit="monitoring")
 def list_jobs(caller: Caller, query: JobsQuery) -> dict[str, Any]:
     """The organisation's jobs, newest first. Days cost nothing; other filters look at every job of the days."""
     days = query.date_from, query.date_to
@@ -160,7 +160,7 @@ def _place(job: jobs.Job) -> str:
     return str(job["id"])
 
 
-@routes.on("GET", "/api/import/jobs/stats", permission="system.import")
+@routes.on("GET", "/api/import/jobs/stats", permission="system.import", limit="monitoring")
 def show_statistics(caller: Caller, query: Period) -> dict[str, Any]:
     """How the jobs made in these days ended, in numbers, and the newest of them."""
     days = query.date_from, query.date_to
@@ -183,13 +183,15 @@ def _summary(shown: dict[str, Any]) -> dict[str, Any]:
     return {"id": shown["id"], "profile_name": shown["profile"]["name"], **{word: shown[word] for word in words}}
 
 
-@routes.on("POST", "/api/import/jobs", permission="system.import", status=201)
+@routes.on("POST", "/api/import/jobs", permission="system.import", limit="monitoring", status=201)
 def create_job(caller: Caller, body: JobBody) -> dict[str, Any]:
     """Starts an import of the profile."""
     return start(caller, str(body.profile_id), body.options, body.mode_config)
 
 
-@routes.on("POST", "/api/import/profiles/{profile_id}/import", permission="system.import", status=201)
+@routes.on(
+    "POST", "/api/import/profiles/{profile_id}/import", permission="system.import", limit="monitoring", status=201
+)
 def import_profile(caller: Caller, profile_id: str) -> dict[str, Any]:
     """Starts an import of the profile as it is configured."""
     return start(caller, profile_id, JobOptions(), ModeConfig())
@@ -227,19 +229,19 @@ def conflicts(mode: ModeConfig) -> list[str]:
     return found
 
 
-@routes.on("GET", "/api/import/jobs/{job_id}", permission="system.import")
+@routes.on("GET", "/api/import/jobs/{job_id}", permission="system.import", limit="monitoring")
 def show_job(caller: Caller, job_id: str) -> dict[str, Any]:
     """One job in full, bare."""
     return progress.show(jobs.get(caller.org, job_id))
 
 
-@routes.on("GET", "/api/import/jobs/{job_id}/status", permission="system.import")
+@routes.on("GET", "/api/import/jobs/{job_id}/status", permission="system.import", limit="monitoring")
 def show_status(caller: Caller, job_id: str) -> dict[str, Any]:
     """What changes while the job runs; cheap enough to ask every second."""
     return progress.status(jobs.get(caller.org, job_id))
 
 
-@routes.on("POST", "/api/import/jobs/{job_id}/cancel", permission="system.import")
+@routes.on("POST", "/api/import/jobs/{job_id}/cancel", permission="system.import", limit="monitoring")
 def cancel_job(caller: Caller, job_id: str) -> dict[str, Any]:
     """Stops the job and waits a little for its workers to let go; what they wrote stays and is counted."""
     job = jobs.cancel(caller.org, job_id)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from chalicelib import fields, network, profiles
+from chalicelib import connections, fields, network, profiles
 from chalicelib.access import Caller
 from chalicelib.messages import between, printable, sentence
 from chalicelib.pages import Page, paged
@@ -92,7 +92,7 @@ class ProfilesQuery(Page):
     search: Annotated[str, StringConstraints(strip_whitespace=True, max_length=255)] = ""
 
 
-@routes.on("GET", "/api/import/profiles", permission="system.import")
+@routes.on("GET", "/api/import/profiles", permission="system.import", limit="profiles")
 def list_profiles(caller: Caller, query: ProfilesQuery) -> dict[str, Any]:
     """The organisation's profiles, newest first."""
     wanted = query.search.casefold()
@@ -106,57 +106,57 @@ def list_profiles(caller: Caller, query: ProfilesQuery) -> dict[str, Any]:
     return paged(found, query, place=profiles.place, show=profiles.show)
 
 
-@routes.on("POST", "/api/import/profiles", permission="system.import", status=201)
+@routes.on("POST", "/api/import/profiles", permission="system.import", limit="profiles", status=201)
 def create_profile(caller: Caller, body: ProfileBody) -> dict[str, Any]:
     """Saves a connection. It is not tried: that is what test-connection is for."""
     profile = profiles.create(caller.org, caller.who(), body.model_dump())
     return {"message": "Import profile created successfully", "profile": profiles.show(profile)}
 
 
-@routes.on("GET", "/api/import/profiles/{profile_id}", permission="system.import")
+@routes.on("GET", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles")
 def show_profile(caller: Caller, profile_id: str) -> dict[str, Any]:
     """One profile, bare, with its configuration and latest jobs."""
     return profiles.show_whole(profiles.get(caller.org, profile_id))
 
 
-@routes.on("PUT", "/api/import/profiles/{profile_id}", permission="system.import")
+@routes.on("PUT", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles")
 def update_profile(caller: Caller, profile_id: str, body: ProfileChange) -> dict[str, Any]:
     """Changes the profile; a job that runs on it keeps what it started with."""
     profile = profiles.update(caller.org, profile_id, caller.who(), body.model_dump(exclude_unset=True))
     return {"message": "Import profile updated successfully", "profile": profiles.show(profile)}
 
 
-@routes.on("DELETE", "/api/import/profiles/{profile_id}", permission="system.import")
+@routes.on("DELETE", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles")
 def delete_profile(caller: Caller, profile_id: str) -> dict[str, Any]:
     """Removes the profile, unless a job runs on it. What was imported stays."""
     profiles.delete(caller.org, profile_id, caller.who())
     return {"message": "Import profile deleted successfully"}
 
 
-@routes.on("POST", "/api/import/profiles/test-connection", permission="system.import")
+@routes.on("POST", "/api/import/profiles/test-connection", permission="system.import", limit="connections")
 def test_new_connection(caller: Caller, body: ConnectionBody) -> dict[str, Any]:  # noqa: ARG001 -- nothing is stored
     """Tries a connection that is not saved; a failure is an answer, not an error."""
-    return {"connection_test": profiles.check(profiles.connection_of(body.model_dump()))}
+    return {"connection_test": connections.check(connections.typed(body.model_dump()))}
 
 
-@routes.on("POST", "/api/import/profiles/{profile_id}/test-connection", permission="system.import")
+@routes.on("POST", "/api/import/profiles/{profile_id}/test-connection", permission="system.import", limit="connections")
 def test_connection(caller: Caller, profile_id: str) -> dict[str, Any]:
     """Tries the profile's connection and keeps the result on the profile."""
     profile = profiles.get(caller.org, profile_id)
-    result = profiles.check(profiles.connection(profile))
+    result = connections.check(connections.of(profile))
     profiles.note_test(caller.org, profile_id, result)
     return {"connection_test": result}
 
 
-@routes.on("GET", "/api/import/profiles/{profile_id}/schema", permission="system.import")
+@routes.on("GET", "/api/import/profiles/{profile_id}/schema", permission="system.import", limit="profiles")
 def show_schema(caller: Caller, profile_id: str) -> dict[str, Any]:
     """The source's tables, columns and relationships, read now."""
-    described = profiles.schema(profiles.get(caller.org, profile_id))
+    described = connections.schema(profiles.get(caller.org, profile_id))
     server_info = described.pop("server_info")
     return {"schema": described, "server_info": server_info}
 
 
-@routes.on("PUT", "/api/import/profiles/{profile_id}/template", permission="system.import")
+@routes.on("PUT", "/api/import/profiles/{profile_id}/template", permission="system.import", limit="templates")
 def apply_template(caller: Caller, profile_id: str, body: TemplateBody) -> dict[str, Any]:
     """Takes a template and its options as the profile's configuration."""
     from chalicelib import own_templates, templates

@@ -35,7 +35,7 @@ class RecordsQuery(Query):
     cursor: Annotated[str, StringConstraints(max_length=100)] | None = None
 
 
-@routes.on("GET", "/api/records/{record_type}", permission="system.import")
+@routes.on("GET", "/api/records/{record_type}", permission="system.import", limit="records")
 def list_records(caller: Caller, record_type: str, query: RecordsQuery) -> dict[str, Any]:
     """Records of a type: those a key or an external id names, a parent's children, or all."""
     _known(record_type)
@@ -63,7 +63,7 @@ def list_records(caller: Caller, record_type: str, query: RecordsQuery) -> dict[
     }
 
 
-@routes.on("GET", "/api/records/{record_type}/{record_id}", permission="system.import", versioned=True)
+@routes.on("GET", "/api/records/{record_type}/{record_id}", permission="system.import", limit="records", versioned=True)
 def show_record(caller: Caller, record_type: str, record_id: str) -> dict[str, Any]:
     """One record, bare and whole."""
     _known(record_type)
@@ -76,7 +76,9 @@ class RecordFields(Body):
     model_config = ConfigDict(extra="allow")
 
 
-@routes.on("PATCH", "/api/records/{record_type}/{record_id}", permission="system.import", versioned=True)
+@routes.on(
+    "PATCH", "/api/records/{record_type}/{record_id}", permission="system.import", limit="records", versioned=True
+)
 def change_record(
     caller: Caller, record_type: str, record_id: str, if_match: IfMatch, body: RecordFields
 ) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def change_record(
     return records.show(changed, whole=True)
 
 
-@routes.on("DELETE", "/api/records/{record_type}/{record_id}", permission="system.import")
+@routes.on("DELETE", "/api/records/{record_type}/{record_id}", permission="system.import", limit="records")
 def delete_record(caller: Caller, record_type: str, record_id: str, if_match: IfMatch) -> dict[str, Any]:
     """Delete one record. What refers to it stays as it is."""
     _known(record_type)

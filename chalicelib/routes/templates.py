@@ -55,7 +55,7 @@ class TemplateBody(Body):
         return self.model_dump() | {"queries": queries, "supported_types": types}
 
 
-@routes.on("GET", "/api/import/templates", permission="system.import")
+@routes.on("GET", "/api/import/templates", permission="system.import", limit="templates")
 def list_templates(caller: Caller) -> dict[str, Any]:
     """All templates, the system's first; there are a handful, so no pages."""
     from chalicelib import templates
@@ -64,14 +64,14 @@ def list_templates(caller: Caller) -> dict[str, Any]:
     return {"data": [*map(_system, templates.all()), *own]}
 
 
-@routes.on("POST", "/api/import/templates", permission="system.configure", status=201)
+@routes.on("POST", "/api/import/templates", permission="system.configure", limit="templates", status=201)
 def create_template(caller: Caller, body: TemplateBody) -> dict[str, Any]:
     """Keeps a template for the organisation's profiles to take."""
     template = own_templates.create(caller.org, caller.who(), body.checked())
     return {"message": "Template created successfully", "template": own_templates.show(template, whole=True)}
 
 
-@routes.on("GET", "/api/import/templates/{template_id}", permission="system.import")
+@routes.on("GET", "/api/import/templates/{template_id}", permission="system.import", limit="templates")
 def show_template(caller: Caller, template_id: str) -> dict[str, Any]:
     """One template, bare, with its queries."""
     from chalicelib import templates
@@ -88,7 +88,7 @@ def show_template(caller: Caller, template_id: str) -> dict[str, Any]:
     }
 
 
-@routes.on("PUT", "/api/import/templates/{template_id}", permission="system.configure")
+@routes.on("PUT", "/api/import/templates/{template_id}", permission="system.configure", limit="templates")
 def replace_template(caller: Caller, template_id: str, body: TemplateBody) -> dict[str, Any]:
     """Writes the template anew; profiles that took it keep what they took."""
     own_templates.get(caller.org, template_id)
@@ -96,7 +96,7 @@ def replace_template(caller: Caller, template_id: str, body: TemplateBody) -> di
     return {"message": "Template updated successfully", "template": own_templates.show(template, whole=True)}
 
 
-@routes.on("DELETE", "/api/import/templates/{template_id}", permission="system.configure")
+@routes.on("DELETE", "/api/import/templates/{template_id}", permission="system.configure", limit="templates")
 def delete_template(caller: Caller, template_id: str) -> dict[str, Any]:
     """Removes the template; profiles that took it keep what they took."""
     own_templates.delete(caller.org, template_id, caller.who())

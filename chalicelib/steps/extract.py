@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-from chalicelib import chunks, keys, network, plans, profiles, settings, storage, telemetry
+from chalicelib import chunks, connections, keys, network, plans, sessions, settings, storage, telemetry
 from chalicelib.sources import postgres
 from chalicelib.steps import ChunkEvent, Clock, step
 
@@ -36,7 +36,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
         address = network.resolve(
             plan["profile"]["host"], plan["profile"]["port"], allow_loopback=settings.get().allow_loopback
         )
-        with postgres.connect(profiles.connection(plan["profile"]), address) as connection:
+        with sessions.connect(connections.of(plan["profile"]), address) as connection:
             batches = postgres.read(connection, query, int(event["low"]), int(event["high"]))
             prefix = f"{keys.type_objects(job['org'], job['id'], record_type)}/{number:06d}"
             raw = storage.put_rows(prefix, "raw", chain.from_iterable(batches))

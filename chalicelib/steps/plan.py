@@ -9,7 +9,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from chalicelib import dynamo, jobs, keys, network, plans, profiles, settings, storage, targets, telemetry
+from chalicelib import (
+    connections,
+    dynamo,
+    jobs,
+    keys,
+    network,
+    plans,
+    profiles,
+    sessions,
+    settings,
+    storage,
+    targets,
+    telemetry,
+)
 from chalicelib.dynamo import Refused
 from chalicelib.errors import Fatal, NotFound
 from chalicelib.jobs import Job
@@ -61,7 +74,7 @@ def _make(job: Job) -> Plan:
     except NotFound:
         raise Fatal("The import profile has been deleted", code="profile_missing") from None
     address = network.resolve(profile["host"], profile["port"], allow_loopback=settings.get().allow_loopback)
-    with postgres.connect(profiles.connection(profile), address, statement_timeout_seconds=600) as connection:
+    with sessions.connect(connections.of(profile), address, statement_timeout_seconds=600) as connection:
         source_id = _confirm_source(profile, postgres.fingerprint(connection))
         queries = profiles.queries(profile, postgres.describe(connection))
         wanted = job["options"].get("selected_types") or list(queries)

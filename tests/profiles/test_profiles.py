@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import dynamo, keys, profiles
+from chalicelib import connections, dynamo, keys, profiles
 from chalicelib.errors import Fatal, Invalid, NotFound, Retryable, SourceUnreachable
 
 pytestmark = pytest.mark.usefixtures("cloud")
@@ -28,20 +28,20 @@ def values(**fields: Any) -> dict[str, Any]:
 
 
 def test_a_connection_has_the_password_in_clear_and_does_not_show_it() -> None:
-    found = profiles.connection(profiles.create("o1", USER, values()))
+    found = connections.of(profiles.create("o1", USER, values()))
     assert (found.host, found.port, found.database, found.username) == ("db.example.com", 5432, "freescout", "reader")
     assert (found.password, found.ssl_mode) == ("canary-7d1a", "require")
     assert "canary" not in repr(found)
 
 
 def test_a_profile_without_a_password_connects_without_one() -> None:
-    assert profiles.connection(profiles.create("o1", USER, values(password=""))).password == ""
+    assert connections.of(profiles.create("o1", USER, values(password=""))).password == ""
 
 
 def test_a_ciphertext_moved_to_another_profile_opens_nothing() -> None:
     first, second = (profiles.create("o1", USER, values()) for _ in range(2))
     with pytest.raises(SourceUnreachable, match="can no longer be read"):
-        profiles.connection({**second, "password": first["password"]})
+        connections.of({**second, "password": first["password"]})
 
 
 def test_the_ids_of_other_organisations_do_not_exist() -> None:
@@ -104,7 +104,7 @@ def test_a_stored_password_does_not_follow_to_another_server(
     else:
         assert profiles.update("o1", made["id"], USER, sent)["password"] == made["password"]
     moved = profiles.update("o1", made["id"], USER, change | {"password": "canary-new"})
-    assert profiles.connection(moved).password == "canary-new"
+    assert connections.of(moved).password == "canary-new"
 
 
 def test_without_a_stored_password_there_is_nothing_to_keep_from_moving() -> None:
@@ -137,10 +137,10 @@ def test_saved_queries_replace_the_templates() -> None:
 def test_a_check_ends_in_time_whatever_the_server_does(monkeypatch: pytest.MonkeyPatch) -> None:
     from chalicelib.sources import postgres
 
-    monkeypatch.setattr(profiles, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(connections, "CHECK_SECONDS", 0.05)
     monkeypatch.setattr(postgres, "check", lambda *_: time.sleep(1))
     started = time.monotonic()
-    result = profiles.check(profiles.connection_of(values(host="8.8.8.8")))
+    result = connections.check(connections.typed(values(host="8.8.8.8")))
     assert time.monotonic() - started < 0.5
     assert result == {
         "success": False,
@@ -151,12 +151,12 @@ def test_a_check_ends_in_time_whatever_the_server_does(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("code", ["source_changed", "permission_denied"])
 def test_a_schema_that_cannot_be_read_is_a_connection_error(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    from chalicelib.sources import postgres
+    from chalicelib import sessions
 
     def fail(*_: Any, **__: Any) -> None:
         raise Fatal("The role may not read it", code=code)
 
-    monkeypatch.setattr(postgres, "connect", fail)
+    monkeypatch.setattr(sessions, "connect", fail)
     with pytest.raises(SourceUnreachable) as refused:
-        profiles.schema(profiles.create("o1", USER, values(host="8.8.8.8")))
+        connections.schema(profiles.create("o1", USER, values(host="8.8.8.8")))
     assert refused.value.error == "The role may not read it"

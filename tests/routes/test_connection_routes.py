@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from chalicelib import profiles
+from chalicelib import connections
 from infra.local.postgres import Postgres, run
 from tests.routes.conftest import Api, profile_body
 
@@ -92,7 +92,7 @@ def test_a_refused_connection_is_an_answer_not_an_error(api: Api) -> None:
 
 @pytest.mark.accepts("SV-047")
 def test_a_silent_server_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiles, "CHECK_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "CHECK_SECONDS", 0.3)
     with silent_server() as port:
         started = time.monotonic()
         test = api.post(TEST, connection_body(host="127.0.0.1", port=port)).json_body["connection_test"]
@@ -157,7 +157,7 @@ def test_the_schema_of_an_unreachable_source_is_a_connection_error(api: Api) -> 
 
 @pytest.mark.accepts("SV-153")
 def test_the_schema_of_a_silent_source_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiles, "SCHEMA_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "SCHEMA_SECONDS", 0.3)
     with silent_server() as port:
         made = api.profile(host="127.0.0.1", port=port)
         answer = api.get(f"/api/import/profiles/{made['id']}/schema")

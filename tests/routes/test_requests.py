@@ -61,13 +61,13 @@ def test_a_function_that_does_not_fit_its_path_cannot_be_declared() -> None:
         return {"id": profile_id}
 
     with pytest.raises(TypeError, match="does not fit"):
-        routes.on("GET", "/api/x/{job_id}", permission="system.import")(show)
+        routes.on("GET", "/api/x/{job_id}", permission="system.import", limit="monitoring")(show)
 
     def mine(caller: access.Caller) -> dict[str, Any]:
         return {"org": caller.org}
 
     with pytest.raises(TypeError, match="does not fit"):
-        routes.on("GET", "/api/x", permission="public")(mine)
+        routes.on("GET", "/api/x", permission="public", limit="public")(mine)
 
 
 @pytest.mark.accepts("SV-144")

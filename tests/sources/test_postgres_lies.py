@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib import sessions
 from chalicelib.errors import Fatal, SourceUnreachable
 from chalicelib.sources import postgres
 from tests.sources.servers import DONE, Answer, head, liar, message, ready, row, server
 
-ME = postgres.Connection("h", 1, "db", "me", "CANARY", "disable")
+ME = sessions.Connection("h", 1, "db", "me", "CANARY", "disable")
 
 ENDLESS = b"x" * 1_000_000
 
@@ -44,9 +45,9 @@ def endless_notices(caller: socket.socket) -> None:
 
 @pytest.mark.parametrize("answer", [one_huge_row, endless_rows, endless_notices])
 def test_more_than_a_catalogue_can_hold_is_not_listened_to(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "MAX_CATALOGUE_BYTES", 5_000_000)
+    monkeypatch.setattr(sessions, "MAX_CATALOGUE_BYTES", 5_000_000)
     started = time.monotonic()
-    with server(liar(answer)) as address, postgres.connect(ME, address) as session, pytest.raises(Fatal) as failed:
+    with server(liar(answer)) as address, sessions.connect(ME, address) as session, pytest.raises(Fatal) as failed:
         postgres.describe(session)
     assert (failed.value.code, failed.value.message) == (
         "source_too_large",
@@ -61,7 +62,7 @@ def test_more_than_a_range_can_hold_is_not_listened_to(monkeypatch: pytest.Monke
     monkeypatch.setattr(postgres, "MAX_RANGE_BYTES", 5_000_000)
     with (
         server(liar(one_huge_row)) as address,
-        postgres.connect(ME, address) as session,
+        sessions.connect(ME, address) as session,
         pytest.raises(Fatal) as failed,
     ):
         rows(session, things())
@@ -85,7 +86,7 @@ def test_answers_that_no_postgresql_gives(answer: Answer) -> None:
     with server(liar(answer)) as address:
         with pytest.raises(SourceUnreachable):
             postgres.check(ME, address)
-        with postgres.connect(ME, address) as session, pytest.raises(Fatal) as failed:
+        with sessions.connect(ME, address) as session, pytest.raises(Fatal) as failed:
             postgres.describe(session)
         assert failed.value.code in ("source_protocol", "source_query_failed")
 
@@ -107,9 +108,9 @@ def test_a_session_is_closed_although_its_server_never_says_goodbye() -> None:
 
     started = time.monotonic()
     with server(liar(silent)) as address:
-        with postgres.connect(ME, address):
+        with sessions.connect(ME, address):
             pass
-        with pytest.raises(ZeroDivisionError), postgres.connect(ME, address):
+        with pytest.raises(ZeroDivisionError), sessions.connect(ME, address):
             raise ZeroDivisionError
     assert time.monotonic() - started < 3
 

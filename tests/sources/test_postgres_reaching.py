@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib import sources
+from chalicelib import sessions, sources
 from chalicelib.errors import SourceUnreachable
 from chalicelib.network import Address
 from chalicelib.sources import postgres
@@ -96,7 +96,7 @@ def test_nobody_listening(freescout_db: Database) -> None:
 def test_a_server_that_is_no_postgresql(
     freescout_db: Database, monkeypatch: pytest.MonkeyPatch, answer: Callable[[socket.socket], None], error: str
 ) -> None:
-    monkeypatch.setattr(postgres, "CONNECT_TIMEOUT_SECONDS", 2)
+    monkeypatch.setattr(sessions, "CONNECT_TIMEOUT_SECONDS", 2)
     started = time.monotonic()
     with server(answer) as address, pytest.raises(SourceUnreachable) as refused:
         postgres.check(freescout_db.connection, address)
@@ -107,8 +107,8 @@ def test_a_server_that_is_no_postgresql(
 def test_a_server_that_stops_answering_after_the_login_is_cut_off(
     freescout_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "CONNECT_TIMEOUT_SECONDS", 1)
-    monkeypatch.setattr(postgres, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(sessions, "CONNECT_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(sessions, "GRACE_SECONDS", 0)
     started = time.monotonic()
     with server(silent_after_login) as address, pytest.raises(SourceUnreachable) as refused:
         postgres.check(freescout_db.connection, address)
@@ -137,5 +137,5 @@ def test_sources_are_found_by_file_name() -> None:
     with pytest.raises(KeyError):
         sources.get("oracle")
     names = [field["name"] for field in postgres.FIELDS]
-    assert names == list(postgres.Connection.__dataclass_fields__)
+    assert names == list(sessions.Connection.__dataclass_fields__)
     assert [field["name"] for field in postgres.FIELDS if field["secret"]] == ["password"]

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from pydantic_core import from_json, to_json
 
+from chalicelib import sessions
 from chalicelib.errors import Fatal, Retryable
 from chalicelib.sources import postgres
 from chalicelib.sql import Filter, Join, Mapped, Query
@@ -25,7 +26,7 @@ def things(*fields: str, **parts: Any) -> Query:
     )
 
 
-def rows(session: postgres.Session, query: Query, low: int = -(2**31), high: int = 2**31) -> list[tuple[Any, ...]]:
+def rows(session: sessions.Session, query: Query, low: int = -(2**31), high: int = 2**31) -> list[tuple[Any, ...]]:
     return [row for batch in postgres.read(session, query, low, high, batch_rows=7) for row in batch]
 
 
@@ -108,8 +109,8 @@ def test_the_fingerprint_tells_databases_apart_and_survives_another_name_for_the
 def test_the_fingerprint_falls_back_where_the_role_may_not_look(empty_db: Database) -> None:
     fill(empty_db, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC; "
          "DROP ROLE IF EXISTS looker; CREATE ROLE looker LOGIN PASSWORD 'x'")  # fmt: skip
-    connection = postgres.Connection("h", empty_db.address.port, "scratch", "looker", "x")
-    with postgres.connect(connection, empty_db.address) as session:
+    connection = sessions.Connection("h", empty_db.address.port, "scratch", "looker", "x")
+    with sessions.connect(connection, empty_db.address) as session:
         assert len(postgres.fingerprint(session)) == 32
         assert len(postgres.describe(session)["tables"]) == 0
 
@@ -282,8 +283,8 @@ def test_failures_are_sorted_by_whether_trying_again_can_help_and_name_what_is_m
 
 def test_a_table_one_may_not_read(empty_db: Database) -> None:
     fill(empty_db, "CREATE TABLE things (id int); DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN PASSWORD 'x'")
-    connection = postgres.Connection("h", empty_db.address.port, "scratch", "guest", "x")
-    with postgres.connect(connection, empty_db.address) as session:
+    connection = sessions.Connection("h", empty_db.address.port, "scratch", "guest", "x")
+    with sessions.connect(connection, empty_db.address) as session:
         assert [table["name"] for table in postgres.describe(session)["tables"]] == ["things"]
         with pytest.raises(Fatal) as failed:
             rows(session, things())

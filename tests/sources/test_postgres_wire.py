@@ -9,6 +9,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
+from chalicelib import sessions
 from chalicelib.errors import Retryable, SourceUnreachable
 from chalicelib.sources import postgres
 from chalicelib.sql import Query
@@ -46,7 +47,7 @@ def read(database: Database, plan: Plan, *, seconds: float = 60) -> int:
     with wire(server, plan) as line:
         address = replace(database.address, port=line.port)
         connection = replace(database.connection, port=line.port)
-        with postgres.connect(connection, address, statement_timeout_seconds=seconds) as session:
+        with sessions.connect(connection, address, statement_timeout_seconds=seconds) as session:
             return sum(map(len, postgres.read(session, QUERY, 1, ROWS)))
 
 
@@ -64,7 +65,7 @@ def test_a_reset_in_the_middle_of_an_answer_can_be_tried_again(things: Database,
 def test_silence_is_waited_out_no_longer_than_the_statement_may_take(
     things: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(sessions, "GRACE_SECONDS", 0.5)
     began = time.monotonic()
     with pytest.raises(Retryable) as failed:
         read(things, lambda _: Fault("silence", 200_000), seconds=0.5)
@@ -77,7 +78,7 @@ def test_a_slow_drip_within_the_time_out_brings_every_row(things: Database) -> N
 
 
 def test_a_drip_that_would_take_for_ever_is_cut(things: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(sessions, "GRACE_SECONDS", 0.5)
     with pytest.raises(Retryable) as failed:
         read(things, lambda _: Fault("drip", 100_000, drip_bytes=100, drip_seconds=0.01), seconds=0.5)
     assert failed.value.code == "source_timeout"

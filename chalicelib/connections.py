@@ -1,0 +1,110 @@
+"""How a profile's source is reached: the stored connection, a test of it, its schema.
+
+In: a profile, or the fields of one that is not saved. Out: what the source says, within a bounded time: a server can
+draw out each step to just below that step's own time-out.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from chalicelib import encryption, network, settings
+from chalicelib.errors import Fatal, Retryable, SourceUnreachable, WharfError
+from chalicelib.profiles import Profile
+
+if TYPE_CHECKING:
+    from chalicelib.sessions import Connection
+
+CHECK_SECONDS = 15
+"""For one connection test, resolving and connecting included."""
+
+SCHEMA_SECONDS = 22
+"""For one reading of a schema; the gateway gives up after 29."""
+
+
+def of(profile: Profile) -> Connection:
+    """How to reach the source, password in clear. Raises SourceUnreachable when it cannot be decrypted any more."""
+    password = profile["password"]
+    try:
+        if password:
+            password = encryption.decrypt(password, org=profile["org"], owner=profile["id"])
+    except Fatal as lost:
+        said = "Connection failed: the stored password can no longer be read, enter it again"
+        raise SourceUnreachable(said, "Stored password unreadable", code=lost.code) from None
+    return typed({**profile, "password": password or ""})
+
+
+def typed(values: Mapping[str, Any]) -> Connection:
+    """The same from the fields of a request, for a profile that is not saved."""
+    from chalicelib.sessions import Connection
+
+    fields = ("host", "port", "database", "username", "password", "ssl_mode")
+    return Connection(**{field: values[field] for field in fields})
+
+
+def reach(found: Connection) -> network.Address:
+    """The checked address of a source, the only one to connect to. Raises SourceUnreachable."""
+    return network.resolve(found.host, found.port, allow_loopback=settings.get().allow_loopback)
+
+
+def check(found: Connection) -> dict[str, Any]:
+    """A connection test as the API shows it, whether it succeeds or fails. Takes at most 15 seconds."""
+    from chalicelib.sources import postgres
+
+    try:
+        information = _within(CHECK_SECONDS, lambda: postgres.check(found, reach(found)))
+    except SourceUnreachable as error:
+        return {"success": False, "message": error.message, "error": error.error}
+    return {"success": True, "message": "Connection successful", "database_info": information}
+
+
+def schema(profile: Profile) -> dict[str, Any]:
+    """The source's tables, relationships and server, read now. Raises SourceUnreachable, after 22 seconds at most."""
+    from chalicelib import sessions
+    from chalicelib.sources import postgres
+
+    found = of(profile)
+
+    def read() -> dict[str, Any]:
+        with sessions.connect(found, reach(found), statement_timeout_seconds=CHECK_SECONDS) as source:
+            return postgres.describe(source)
+
+    try:
+        return _within(SCHEMA_SECONDS, read)
+    except (Retryable, Fatal) as error:
+        raise SourceUnreachable(
+            "Connection failed: the schema could not be read", error.message, code=error.code
+        ) from None
+
+
+def _within(seconds: float, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `work` returns or raises, or SourceUnreachable when it takes longer.
+
+    A server can draw out each step to just below that step's own time-out. The thread given up ends by those.
+    """
+    outcome: queue.SimpleQueue[Callable[[], dict[str, Any]]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            found = work()
+        except WharfError as error:
+            outcome.put(partial(_raise, error))
+        else:
+            outcome.put(lambda: found)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        settled = outcome.get(timeout=seconds)
+    except queue.Empty:
+        raise SourceUnreachable(
+            "Connection failed: the server did not answer in time", "Connection timed out", code="timed_out"
+        ) from None
+    return settled()
+
+
+def _raise(error: WharfError) -> dict[str, Any]:
+    raise error

@@ -1,0 +1,200 @@
+"""An open connection to a PostgreSQL database: how it is made, what it may do, how long and how much.
+
+In: a `Connection` as a person typed it and the one address that was checked for it. Out: a `Session` that can only
+read, has time-outs on both sides, and was given no setting of the person's. Driver errors leave this file as fixed
+sentences: the driver's own text echoes hosts, users and values.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from chalicelib import refusals, values, watch
+from chalicelib.errors import Fatal, Retryable, SourceUnreachable, WharfError
+from chalicelib.network import Address
+
+CONNECT_TIMEOUT_SECONDS = 10
+"""A connection test has to answer well within the gateway's 29 s, resolving and reading included."""
+
+LOCK_TIMEOUT_SECONDS = 10
+IDLE_TIMEOUT_SECONDS = 120
+"""A session whose Lambda died is ended by the server after this; longer than any pause between two batches."""
+
+GRACE_SECONDS = 5
+"""Beyond the server's own statement time-out, before the socket is cut: a server can also lie about the time."""
+
+MAX_CATALOGUE_ROWS = 200_000
+"""Most rows of a catalogue or plan query: 200,000 chunks are 200 million rows. A hostile server's answer ends here."""
+
+MAX_CATALOGUE_BYTES = 64_000_000
+"""Most bytes of one: 200,000 columns take 20 MB."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach a database, password in clear, which `repr` leaves out."""
+
+    host: str
+    port: int
+    database: str
+    username: str
+    password: str = field(repr=False)
+    ssl_mode: str = "prefer"
+
+
+class Session(psycopg.Connection[tuple[Any, ...]]):
+    """An open connection and how long one of its statements may take."""
+
+    timeout_seconds: float = 60
+
+    def __exit__(self, *_: object) -> None:
+        """Close at once: nothing was written, and a COMMIT would wait for whatever the server does next."""
+        self.close()
+
+
+def connect(connection: Connection, address: Address, *, statement_timeout_seconds: float = 60) -> Session:
+    """An open, read-only session at exactly that address. Raises SourceUnreachable. Close it after use."""
+    try:
+        session = Session.connect(
+            host=address.host,
+            hostaddr=address.ip,
+            port=address.port,
+            dbname=connection.database,
+            user=connection.username,
+            password=connection.password,
+            sslmode=connection.ssl_mode,
+            **_identity(connection.ssl_mode),
+            gssencmode="disable",
+            passfile=f"{os.devnull}/none",  # none of the environment
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            application_name="wharf",
+            client_encoding="utf8",
+            context=values.plain(),
+        )
+    except psycopg.Error as error:
+        raise refusals.unreachable(error) from None
+    except UnicodeError:
+        raise SourceUnreachable(*refusals.UNREACHABLE["other"]) from None
+    try:
+        session.timeout_seconds = statement_timeout_seconds
+        _settle(session)
+    except WharfError as error:
+        session.close()
+        raise SourceUnreachable("Connection failed: the server broke off", error.message) from None
+    return session
+
+
+def _identity(ssl_mode: str) -> dict[str, Any]:
+    """How sure to be of the server, and what it is told then.
+
+    The password goes out in clear only to a server whose certificate and name were verified; an empty `require_auth`
+    is no way to say "any method": libpq takes it for a list without entries and refuses every login. A certificate is
+    verified against Mozilla's authorities, since a Lambda has no `~/.postgresql/root.crt`.
+    """
+    asked: dict[str, Any] = {} if ssl_mode == "verify-full" else {"require_auth": "!password"}
+    if ssl_mode in ("verify-ca", "verify-full"):
+        import certifi
+
+        asked["sslrootcert"] = certifi.where()
+    return asked
+
+
+def _settle(session: Session) -> None:
+    """Make the session read-only, in UTC and bounded: as it is the first time, and for every transaction of it.
+
+    By set_config, since poolers refuse start-up options, and for the transaction only: behind a pooler the next
+    transaction may be someone else's. So no transaction begins but here.
+    """
+    session.read_only = True  # of every BEGIN
+    if session.info.parameter_status("server_encoding") == "SQL_ASCII":
+        values.read_without_encoding(session.adapters)
+    with _watched(session, CONNECT_TIMEOUT_SECONDS, MAX_CATALOGUE_BYTES):
+        _begin(session)
+
+
+def _begin(session: Session) -> None:
+    """A transaction that can be used, with our settings; one that failed, or whose reading was broken off, ends."""
+    if session.info.transaction_status == TransactionStatus.INERROR:
+        session.rollback()
+    if session.info.transaction_status != TransactionStatus.IDLE:
+        return
+    settings = {
+        "TimeZone": "UTC",
+        "DateStyle": "ISO, MDY",
+        "bytea_output": "hex",
+        "standard_conforming_strings": "on",
+        "statement_timeout": f"{int(session.timeout_seconds * 1000)}",
+        "lock_timeout": f"{LOCK_TIMEOUT_SECONDS * 1000}",
+        "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT_SECONDS * 1000}",
+    }
+    if session.info.parameter_status("server_encoding") == "SQL_ASCII":
+        settings["client_encoding"] = "SQL_ASCII"  # as UTF-8 the server would refuse to send what is none
+    if session.info.server_version >= 110000:
+        settings["jit"] = "off"  # compiling costs more than a chunk's query
+    calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
+    session.execute(f"SELECT {calls}".encode(), [part for pair in settings.items() for part in pair])
+
+
+def fetch(
+    session: Session, text: str, bound: Sequence[Any] = (), *, seconds: float | None = None
+) -> list[tuple[Any, ...]]:
+    """All rows of a small result; a server that sends more than that is not listened to."""
+    with bounded(session, text, seconds, max_bytes=MAX_CATALOGUE_BYTES), session.cursor() as cursor:
+        found = list(islice(cursor.stream(text, list(bound), size=1000), MAX_CATALOGUE_ROWS + 1))
+    if len(found) > MAX_CATALOGUE_ROWS:
+        raise _too_large()
+    return found
+
+
+def _too_large() -> Fatal:
+    return Fatal("the source sends more than can be handled", code="source_too_large")
+
+
+@contextmanager
+def bounded(session: Session, text: str, seconds: float | None = None, *, max_bytes: int) -> Iterator[None]:
+    """A statement in a transaction of ours, watched; errors are translated."""
+    with _watched(session, session.timeout_seconds if seconds is None else seconds, max_bytes, text):
+        _begin(session)
+        yield
+
+
+@contextmanager
+def _watched(session: Session, seconds: float, max_bytes: int, text: str = "") -> Iterator[None]:
+    """Cut the connection when the server answers later than it was told to, or more; translate errors."""
+    try:
+        with watch.watched(partial(_number, session), seconds=seconds + GRACE_SECONDS, max_bytes=max_bytes) as seen:
+            yield
+    except psycopg.Error as error:
+        if seen.passed == "bytes":
+            raise _too_large() from None
+        if seen.passed == "seconds":
+            raise Retryable("the source did not answer in time", code="source_timeout") from None
+        raise refusals.failed(error, text) from None
+    except UnicodeError:
+        raise Fatal("the source holds text that is not valid in its encoding", code="source_encoding") from None
+
+
+def _number(session: Session) -> int:
+    """The socket's number. Raises OSError when there is none any more."""
+    try:
+        return session.fileno()
+    except psycopg.Error:
+        raise OSError("closed") from None
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """What no PostgreSQL answers (columns that are missing, words where numbers are due) is a failure of the source."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError):
+        raise Fatal("the server did not answer like PostgreSQL", code="source_protocol") from None
