@@ -38,3 +38,21 @@ def test_who_says_nothing_is_asked_to() -> None:
 
 def test_a_versions_tag_is_a_strong_one() -> None:
     assert tag(3) == '"3"'
+
+
+@pytest.mark.parametrize("header", [None, "*", " * ", '"3"', '"2", "3"'])
+def test_a_check_lets_through_whoever_says_nothing(header: str | None) -> None:
+    IfMatch(header).check(3, "profile")
+
+
+def test_a_check_refuses_who_saw_another_version_and_what_is_no_tag() -> None:
+    with pytest.raises(PreconditionFailed) as refused:
+        IfMatch('"2"').check(3, "profile")
+    assert refused.value.message == "The profile has been changed meanwhile: it is at version 3."
+    with pytest.raises(BadRequest):
+        IfMatch("3").check(3, "profile")
+
+
+@pytest.mark.parametrize(("header", "exact"), [(None, False), ("*", False), (" * ", False), ('"3"', True), ("3", True)])
+def test_only_named_versions_are_exact(header: str | None, exact: bool) -> None:
+    assert IfMatch(header).exact is exact
