@@ -16,10 +16,25 @@ from typing import Any
 from chalicelib import chunks, dynamo, jobs, keys, ledger, plans, storage
 from chalicelib.sql import Query
 from chalicelib.steps import decide, finish, load, match
-from tests.deployed.faults.audit import counters, stored
+from tests.deployed.faults.audit import counters, expected, stored
 from tests.deployed.faults.calls import Kill, call, insist, killed_at, twice_at_once
+from tests.deployed.faults.source import TEXT, Row
 
-__all__ = ["Kill", "Row", "World", "audit", "call", "drive", "insist", "killed_at", "lines", "stored", "twice_at_once"]
+__all__ = [
+    "TEXT",
+    "Kill",
+    "Row",
+    "World",
+    "accepted",
+    "audit",
+    "call",
+    "drive",
+    "insist",
+    "killed_at",
+    "lines",
+    "stored",
+    "twice_at_once",
+]
 
 SOURCE = "source-1"
 ORIGINS = {
@@ -28,25 +43,14 @@ ORIGINS = {
     "accounts": "accounts",
     "ticket_notes": "threads",
 }
-TEXT = {"customer_users": "name", "tickets": "title", "ticket_notes": "content"}
-"""The field a row's text goes to."""
 
 
-@dataclass
-class Row:
-    """A source row as the audit knows it: external id, unique key (customers), a text to tell versions, and for a
-    note the ticket it belongs to."""
-
-    ext: str
-    email: str | None = None
-    text: str = "first"
-    ticket: str | None = None
-
-    def accepted(self, number: int, record_type: str) -> dict[str, Any]:
-        unique = {"email": self.email} if self.email else {}
-        refs = {"ticket": self.ticket} if self.ticket else {}
-        data = {TEXT[record_type]: self.text, **unique}
-        return {"row": number, "ext": self.ext, "data": data, "refs": refs, "keys": unique, "warnings": []}
+def accepted(row: Row, number: int, record_type: str) -> dict[str, Any]:
+    """The row as `transform` would have written it."""
+    unique = {"email": row.email} if row.email else {}
+    refs = {"ticket": row.parent} if row.parent else {}
+    data = {TEXT[record_type]: row.text, **unique}
+    return {"row": number, "ext": row.ext, "data": data, "refs": refs, "keys": unique, "warnings": []}
 
 
 @dataclass
@@ -113,13 +117,13 @@ class World:
         }
 
     def _transformed(self, number: int, rows: list[Row]) -> dict[str, Any]:
-        accepted = [row.accepted(place, self.record_type) for place, row in enumerate(rows)]
-        hashed = [[r["row"], r["ext"], [keys.sha256(f"email:{v}") for v in r["keys"].values()]] for r in accepted]
+        transformed = [accepted(row, place, self.record_type) for place, row in enumerate(rows)]
+        hashed = [[r["row"], r["ext"], [keys.sha256(f"email:{v}") for v in r["keys"].values()]] for r in transformed]
         here = f"{self._prefix}/{number:06d}"
         return {
             "raw": "none",
             "rows": len(rows),
-            "accepted": storage.put_rows(here, "accepted", accepted).key,
+            "accepted": storage.put_rows(here, "accepted", transformed).key,
             "rejected": None,
             "keys": storage.put_rows(here, "keys", hashed).key,
         }
@@ -163,15 +167,7 @@ def audit(world: World, rows: list[Row], *, counted: dict[str, int] | None = Non
 
     Its own account of what the rows should come to shares no code with the product.
     """
-    owner: dict[str, Row] = {}
-    by_email: dict[str, str] = {}
-    created = 0
-    for row in rows:
-        name = row.ext if row.ext in owner else by_email.get(row.email or "", row.ext)
-        created += name not in owner
-        owner[name] = row
-        if row.email:
-            by_email[row.email] = name
+    owner, by_email, created = expected(rows)
     records, claims, _ = stored(world.org)
     problems = []
     found = Counter(record["ext"] for record in records)

@@ -19,6 +19,7 @@ from tests.deployed.exactly_once import (
     Kill,
     Row,
     World,
+    accepted,
     audit,
     call,
     drive,
@@ -220,11 +221,11 @@ def test_a_linked_row_that_loses_its_key_stays_with_its_record() -> None:
 
 def test_a_child_that_moves_to_another_parent_stays_one_record() -> None:
     """FreeScout merges conversations: the note is the same row, under another ticket."""
-    world = World("ticket_notes", [[Row("1", ticket="10"), Row("2", ticket="10"), Row("3")]]).prepare()
+    world = World("ticket_notes", [[Row("1", parent="10"), Row("2", parent="10"), Row("3")]]).prepare()
     drive(world)
     first, second = (keys.record_id(world.org, "tickets", SOURCE, "conversations", ext) for ext in ("10", "20"))
     assert _children(world, first) == {"1", "2"}
-    moved = world.again([[Row("1", ticket="20"), Row("2"), Row("3", ticket="10")]])
+    moved = world.again([[Row("1", parent="20"), Row("2"), Row("3", parent="10")]])
     drive(moved)
     assert audit(moved, rows_of(moved), counted={"updated": 3}) == []
     assert (_children(world, first), _children(world, second)) == ({"3"}, {"1"})
@@ -254,7 +255,7 @@ class Naive:
             held = dynamo.get("records", claim) if row.email else None
             word = "updated" if held else "created"
             record_id = held["id"] if held else record_id
-            data = row.accepted(0, world.record_type)["data"]
+            data = accepted(row, 0, world.record_type)["data"]
             item = {"origin": {"ext": row.ext}, "data": data}
             dynamo.put("records", keys.record(world.org, world.record_type, record_id), item)
             if row.email and not held:
