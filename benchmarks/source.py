@@ -43,9 +43,7 @@ class Source:
 def help_desk(conversations: int = CONVERSATIONS) -> Iterator[Source]:
     """The help desk, generated when it is not there; its server ends with the block."""
     STATE.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = run(STATE, port, log=STATE / "postgres.log")
     try:
         name = f"freescout_{conversations}"
@@ -59,6 +57,14 @@ def help_desk(conversations: int = CONVERSATIONS) -> Iterator[Source]:
         yield Source(server.dsn(name), connection, Address(server.host, server.host, port), freescout.queries({}))
     finally:
         server.stop()
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _generate(dsn: str, conversations: int) -> None:

@@ -144,6 +144,13 @@ def test_the_cost_of_importing_the_application_is_measured() -> None:
 
 
 @pytest.mark.exhaustive
+def test_a_large_schema_is_read_in_a_few_statements() -> None:
+    found = figures("schema")
+    assert found["schema_size"]["value"] == 8000
+    assert 1 <= found["schema_queries"]["value"] <= 8
+
+
+@pytest.mark.exhaustive
 def test_a_large_job_is_walked_through_with_a_real_ones_answers() -> None:
     found = figures("job", BENCH_JOB_CONVERSATIONS="60")
     assert found["history_events"]["value"] < 2000
