@@ -28,6 +28,7 @@ FLOORS = {
             "history",
             "jobs",
             "ledger",
+            "modes",
             "own_templates",
             "pages",
             "plans",

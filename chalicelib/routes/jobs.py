@@ -1,28 +1,26 @@
 """/api/import/jobs: start, watch, count and stop imports.
 
-What a job is asked to do is checked here in full, so that nothing is promised that the run would ignore: matching is
-exact for now, so a fuzzy strategy is refused by name.
+What a job is asked to do is checked in full, here and in modes.py, so that nothing is promised that the run would
+ignore.
 """
 
 from __future__ import annotations
 
 import uuid
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from chalicelib import audit, history, jobs, profiles, progress, statistics
+from chalicelib import audit, history, jobs, modes, profiles, progress, statistics
 from chalicelib.access import Caller
 from chalicelib.messages import between, sentence
+from chalicelib.modes import ModeConfig
 from chalicelib.pages import Page, Period, cut, first, paged
 from chalicelib.requests import Body, Routes, invalid
 
 routes = Routes()
-
-MatchField = Literal["email", "external_id"]
-"""What rows can be recognised by: their own id in the source, and the unique key some types have."""
 
 RecordType = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
@@ -55,43 +53,6 @@ class JobOptions(Body):
     selected_types: Annotated[list[RecordType], Field(max_length=50)] | None = None
     import_filters: ImportFilters | None = None
     dry_run: bool = False
-
-
-def _available(strategy: str) -> str:
-    if strategy.startswith("fuzzy"):
-        raise PydanticCustomError("fuzzy", "not available")
-    return strategy
-
-
-def _number(value: Any) -> int | float:
-    """A union's findings would name its members as if they were fields."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PydanticCustomError("float_type", "no number")
-    return value
-
-
-class DuplicateDetection(Body):
-    """How rows recognise records that are there. confidence_threshold: percent, or 0..1; an exact match has 100."""
-
-    enabled: bool = True
-    strategy: Annotated[
-        Literal["exact", "exact_match", "case_insensitive", "case_insensitive_match", "fuzzy", "fuzzy_match"],
-        AfterValidator(_available),
-    ] = "exact"
-    primary_fields: Annotated[list[MatchField], Field(max_length=10)] = ["email", "external_id"]
-    secondary_fields: Annotated[list[RecordType], Field(max_length=50)] = []
-    confidence_threshold: Annotated[Any, AfterValidator(_number), AfterValidator(between(0, 100))] = 85
-
-
-class ModeConfig(Body):
-    """What to do with new and with known rows; see jobs.policy for what the words come to."""
-
-    import_mode: Literal["create", "update", "upsert"] = "upsert"
-    duplicate_detection: DuplicateDetection = DuplicateDetection()
-    skip_duplicates: bool = False
-    update_duplicates: bool | None = None
-    source_identifier_field: Literal["id", "external_id"] = "id"
-    matching_strategy: Literal["weighted_fields", "any_primary", "all_primary"] = "weighted_fields"
 
 
 class JobBody(Body):
@@ -216,17 +177,7 @@ def start(caller: Caller, profile_id: str, options: JobOptions, mode: ModeConfig
     )
     audit.note(caller.org, caller.who(), "job.started", f"job/{job['id']}")
     answer = {"message": "Import job started successfully", "job": progress.show(job)}
-    return answer | ({"warnings": found} if (found := conflicts(mode)) else {})
-
-
-def conflicts(mode: ModeConfig) -> list[str]:
-    """Flags that contradict each other, each with the one that wins."""
-    found = []
-    if mode.skip_duplicates and (mode.update_duplicates or mode.import_mode == "update"):
-        found.append("skip_duplicates is set, so records that are there already are skipped and not updated.")
-    elif mode.import_mode == "create" and mode.update_duplicates:
-        found.append("import_mode is create, so records that are there already are skipped and not updated.")
-    return found
+    return answer | ({"warnings": found} if (found := modes.conflicts(mode)) else {})
 
 
 @routes.on("GET", "/api/import/jobs/{job_id}", permission="system.import", limit="monitoring")
