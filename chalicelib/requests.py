@@ -44,7 +44,7 @@ RateClass = Literal["profiles", "connections", "builder", "templates", "monitori
 """What a route's requests are counted as; each class has so many a minute (see docs/limits.md)."""
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-View = TypeVar("View", bound=Callable[..., dict[str, Any]])
+View = TypeVar("View", bound=Callable[..., "dict[str, Any] | Html"])
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 _SEGMENT = re.compile(r"{(\w+)}")
@@ -76,8 +76,16 @@ class NoQuery(Query):
 
 
 @dataclass(frozen=True)
+class Html:
+    """An answer that is a page. policy: what it may load and run (Content-Security-Policy)."""
+
+    text: str
+    policy: str
+
+
+@dataclass(frozen=True)
 class Endpoint:
-    """One declared route: what it needs, what it reads, what it calls."""
+    """One declared route: what it needs, what it reads, what it calls, what it answers."""
 
     method: Method
     path: str
@@ -86,10 +94,12 @@ class Endpoint:
     status: int
     query: type[Query]
     body: type[Body] | None
-    call: Callable[..., dict[str, Any]]
+    call: Callable[..., dict[str, Any] | Html]
     wants: frozenset[str]
     versioned: bool = False
     idempotent: bool = False
+    answer: Any = None
+    refuses: tuple[str, ...] = ()
 
 
 class Routes:
@@ -108,16 +118,19 @@ class Routes:
         status: int = 200,
         versioned: bool = False,
         idempotent: bool = False,
+        answer: Any = None,
+        refuses: tuple[str, ...] = (),
     ) -> Callable[[View], View]:
         """Declare the route `method path`, answered with `status` by the decorated function.
 
         limit: what its requests are counted as. versioned: the answer's `version` is its entity tag too, in the ETag
-        header. idempotent: takes an Idempotency-Key.
+        header. idempotent: takes an Idempotency-Key. answer: its shape, a TypedDict of routes/answers, or Html.
+        refuses: the error codes that are this route's own; openapi.py knows those that come with what a route takes.
         """
 
         def declare(function: View) -> View:
             endpoint = _endpoint(method, path, permission, limit, status, function)
-            endpoint = replace(endpoint, versioned=versioned, idempotent=idempotent)
+            endpoint = replace(endpoint, versioned=versioned, idempotent=idempotent, answer=answer, refuses=refuses)
             self.endpoints[method, path] = endpoint
             return function
 
@@ -134,7 +147,7 @@ def _endpoint(
     permission: access.Permission | Public,
     limit: RateClass,
     status: int,
-    function: Callable[..., dict[str, Any]],
+    function: Callable[..., dict[str, Any] | Html],
 ) -> Endpoint:
     wants = frozenset(inspect.signature(function).parameters)
     segments = set(_SEGMENT.findall(path))
@@ -153,6 +166,8 @@ def _answer(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> R
     except Retryable as error:
         request.context["error"] = error
         return _problem(request, 503, "unavailable", "Service temporarily unavailable", {}, {"Retry-After": "2"})
+    if isinstance(answer, Html):
+        return _html(request, answer)
     return _json(
         request, endpoint.status, answer, {"ETag": preconditions.tag(answer["version"])} if endpoint.versioned else None
     )
@@ -314,6 +329,18 @@ def _json(request: Request, status: int, body: dict[str, Any], headers: dict[str
         **(headers or {}),
     }
     return Response(to_json(body).decode(), headers=found, status_code=status)
+
+
+def _html(request: Request, page: Html) -> Response:
+    headers: dict[str, str | list[str]] = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": page.policy,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "X-Request-Id": request_id(request),
+    }
+    return Response(page.text, headers=headers)
 
 
 def request_id(request: Request) -> str:
