@@ -17,6 +17,7 @@ from chalicelib import audit, columns, dynamo, keys, templates
 from chalicelib.dynamo import Operation
 from chalicelib.errors import Forbidden, Invalid, NotFound, Retryable
 from chalicelib.messages import sentence
+from chalicelib.preconditions import UNSAID, IfMatch
 
 Template = dict[str, Any]
 
@@ -73,9 +74,14 @@ def listing(org: str) -> list[Template]:
     return sorted(found, key=lambda template: (template["name"].casefold(), template["id"]))
 
 
-def replace(org: str, template_id: str, user: dict[str, str], values: Mapping[str, Any]) -> Template:
-    """Write the template anew. Raises as `create` and `get` do, Retryable when somebody else did at the same moment."""
+def replace(
+    org: str, template_id: str, user: dict[str, str], values: Mapping[str, Any], if_match: IfMatch = UNSAID
+) -> Template:
+    """Write the template anew. Raises as `create` and `get` do, PreconditionFailed for who saw another version,
+    Retryable when somebody else did at the same moment.
+    """
     known = get(org, template_id)
+    if_match.check(known["version"], "template")
     changes = _written(values)
     template = known | changes | {"version": known["version"] + 1, "updated_at": _stamp()}
     _check(template)
@@ -95,9 +101,10 @@ def replace(org: str, template_id: str, user: dict[str, str], values: Mapping[st
     return template
 
 
-def delete(org: str, template_id: str, user: dict[str, str]) -> None:
-    """Remove the template; profiles that took it keep what they took. Raises as `get` does, Retryable as `replace`."""
+def delete(org: str, template_id: str, user: dict[str, str], if_match: IfMatch = UNSAID) -> None:
+    """Remove the template; profiles that took it keep what they took. Raises as `replace` does."""
     known = get(org, template_id)
+    if_match.check(known["version"], "template")
     condition, seen = "#version = :seen", {"seen": known["version"]}
     key = keys.template(org, template_id)
     line = audit.line(org, user, "template.deleted", f"template/{template_id}")
@@ -115,6 +122,7 @@ def show(template: Template, *, whole: bool = False) -> dict[str, Any]:
     return shown | {
         **{word: json.loads(template[word]) for word in _AS_TEXT},
         "created_by": template["created_by"],
+        "version": template["version"],
         "updated_at": f"{template['updated_at'][:19]}Z",
     }
 

@@ -38,7 +38,8 @@ class IfMatch:
     def check(self, version: int, what: str = "record") -> None:
         """Let through whoever saw this version, and whoever does not say. Raises BadRequest, PreconditionFailed (412).
 
-        what: how the refusal calls the thing that has the version. A weak tag (W/"3") matches nothing, as the RFC has it.
+        what: how the refusal calls the thing that has the version. A weak tag (W/"3") matches nothing, as the RFC has
+        it.
         """
         if self.header is None or not self.exact:
             return

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib import audit, dynamo, encryption, jobs, keys, progress
 from chalicelib.errors import BadRequest, Invalid, NotFound, Retryable
 from chalicelib.messages import sentence
+from chalicelib.preconditions import UNSAID, IfMatch
 
 if TYPE_CHECKING:
     from chalicelib import sql
@@ -87,21 +88,24 @@ def place(profile: Profile) -> str:
     return f"{profile['created_at']}#{profile['id']}"
 
 
-def update(org: str, profile_id: str, user: dict[str, str], values: Mapping[str, Any]) -> Profile:
-    """Set the given fields, leave the others; an absent or empty `password` is kept. Raises NotFound, Invalid.
+def update(
+    org: str, profile_id: str, user: dict[str, str], values: Mapping[str, Any], if_match: IfMatch = UNSAID
+) -> Profile:
+    """Set the given fields, leave the others; an absent or empty `password` is kept. Raises NotFound, Invalid, and
+    PreconditionFailed for who saw another version than stands.
 
     A stored password never follows the profile to another server, user or weaker `ssl_mode`: who may change profiles
     could else have it sent to a server of his own (docs/decisions/0011). On condition that nobody moves it meanwhile.
     """
+    known = get(org, profile_id)
+    seen = _seen(known, if_match)
     changes = {field: values[field] for field in SHOWN if field in values and field != "id"}
-    seen: dict[str, Any] = {}
     if values.get("password"):
         changes["password"] = _sealed(org, profile_id, values["password"])
     else:
-        known = get(org, profile_id)
         if known["password"] and _moves(known, changes):
             raise Invalid("Validation failed", errors={"password": [sentence("missing", "password")]})
-        seen = {field: known[field] for field in _REACHED_BY if field in changes}
+        seen |= {field: known[field] for field in _REACHED_BY if field in changes}
     profile = _set(org, profile_id, changes | {"updated_at": _stamp()}, seen=seen)
     audit.note(org, user, "profile.updated", f"profile/{profile_id}", fields=sorted(changes))
     return profile
@@ -114,25 +118,36 @@ def apply_template(
     template_id: str,
     options: dict[str, Any],
     copy: dict[str, str] | None = None,
+    if_match: IfMatch = UNSAID,
 ) -> Profile:
-    """Take the template, and its checked options, as the profile's configuration. Raises NotFound.
+    """Take the template, and its checked options, as the profile's configuration. Raises NotFound, PreconditionFailed.
 
     copy: what is kept of a template of the organisation's own (see own_templates); the system's stay as they are.
     """
+    seen = _seen(get(org, profile_id), if_match) if if_match.exact else {}
     changes = {
         "template_id": template_id,
         "template_options": options,
         "template_copy": copy,
         "updated_at": _stamp(),
     }
-    profile = _set(org, profile_id, changes)
+    profile = _set(org, profile_id, changes, seen=seen)
     audit.note(org, user, "profile.template_applied", f"profile/{profile_id}", fields=["template_id"])
     return profile
 
 
 def note_test(org: str, profile_id: str, result: dict[str, Any]) -> Profile:
-    """Keep how the latest connection test ended. Raises NotFound when the profile was deleted meanwhile."""
-    return _set(org, profile_id, {"last_tested_at": _stamp(), "last_test_result": result})
+    """Keep how the latest connection test ended. Raises NotFound when the profile was deleted meanwhile.
+
+    The version stays: who tries the connection between looking and saving has seen what they change.
+    """
+    return _set(org, profile_id, {"last_tested_at": _stamp(), "last_test_result": result}, new_version=False)
+
+
+def _seen(known: Profile, if_match: IfMatch) -> dict[str, Any]:
+    """What the change has to find as it was, when it names the version it is for. Raises PreconditionFailed."""
+    if_match.check(known["version"], "profile")
+    return {"version": known["version"]} if if_match.exact else {}
 
 
 def connection_status(profile: Profile) -> str:
@@ -148,9 +163,17 @@ def _moves(known: Profile, changes: dict[str, Any]) -> bool:
     return weaker or any(wanted[field] != known[field] for field in ("host", "port", "username"))
 
 
-def _set(org: str, profile_id: str, changes: dict[str, Any], *, seen: Mapping[str, Any] | None = None) -> Profile:
+def _set(
+    org: str,
+    profile_id: str,
+    changes: dict[str, Any],
+    *,
+    seen: Mapping[str, Any] | None = None,
+    new_version: bool = True,
+) -> Profile:
     """The profile with the changes, on condition that the fields of `seen` still have those values."""
-    expression = "SET " + ", ".join(f"#{field} = :{field}" for field in changes) + " ADD #version :one"
+    expression = "SET " + ", ".join(f"#{field} = :{field}" for field in changes)
+    expression += " ADD #version :one" if new_version else ""
     seen = {f"seen_{field}": value for field, value in (seen or {}).items()}
     still = "".join(f" AND #{field[5:]} = :{field}" for field in seen)
     try:
@@ -158,7 +181,7 @@ def _set(org: str, profile_id: str, changes: dict[str, Any], *, seen: Mapping[st
             "state",
             keys.profile(org, profile_id),
             expression,
-            {**changes, **seen, "one": 1},
+            {**changes, **seen} | ({"one": 1} if new_version else {}),
             condition=f"attribute_exists(#pk){still}",
         )
     except dynamo.Refused as refused:
@@ -167,29 +190,28 @@ def _set(org: str, profile_id: str, changes: dict[str, Any], *, seen: Mapping[st
         raise Retryable("the profile was changed at the same moment", code="busy") from None
 
 
-def delete(org: str, profile_id: str, user: dict[str, str]) -> None:
-    """Remove the profile unless a job runs on it. Raises NotFound, BadRequest with `running_jobs`.
+def delete(org: str, profile_id: str, user: dict[str, str], if_match: IfMatch = UNSAID) -> None:
+    """Remove the profile unless a job runs on it. Raises NotFound, PreconditionFailed, BadRequest with `running_jobs`.
 
     Profile and lock go in one transaction, on condition that the lock is free: a start, which takes the lock on
     condition that the profile exists, either comes first and forbids this, or finds no profile.
     """
     lock = keys.profile_lock(org, profile_id)
-    get(org, profile_id)
     for _ in range(3):
+        seen = _seen(get(org, profile_id), if_match)
         held = dynamo.get("state", lock)
         job = dynamo.get("state", keys.job(org, held["job"])) if held else None
         if job and not jobs.ended(job):
             break
         # A lock left behind is free, but only as long as it is the ended job's that was just looked at.
         free = "attribute_not_exists(#pk)" + (" OR #job = :ended" if held else "")
+        there = "attribute_exists(#pk)" + (" AND #version = :version" if seen else "")
         try:
             dynamo.transact(
                 [
                     (
                         "Delete",
-                        dynamo.delete_operation(
-                            "state", keys.profile(org, profile_id), condition="attribute_exists(#pk)"
-                        ),
+                        dynamo.delete_operation("state", keys.profile(org, profile_id), condition=there, values=seen),
                     ),
                     (
                         "Delete",
@@ -197,13 +219,11 @@ def delete(org: str, profile_id: str, user: dict[str, str]) -> None:
                             "state", lock, condition=free, values={"ended": held["job"]} if held else None
                         ),
                     ),
+                    audit.line(org, user, "profile.deleted", f"profile/{profile_id}"),
                 ]
             )
-        except dynamo.Refused as refused:
-            if refused.reasons[0] == "ConditionalCheckFailed":
-                raise _not_found() from None
-            continue  # the lock was taken or freed between look and transaction
-        audit.note(org, user, "profile.deleted", f"profile/{profile_id}")
+        except dynamo.Refused:
+            continue  # gone or changed, which the next look tells, or the lock was taken or freed
         return
     raise BadRequest("Cannot delete profile with running import jobs", code="profile_in_use", extra={"running_jobs": 1})
 
@@ -233,6 +253,7 @@ def show(profile: Profile) -> dict[str, Any]:
         "template": _template(profile),
         "has_custom_queries": profile["has_custom_queries"],
         "last_test_result": profile["last_test_result"],
+        "version": profile["version"],
         "created_at": _seconds(profile["created_at"]),
         "updated_at": _seconds(profile["updated_at"]),
     }

@@ -14,6 +14,7 @@ from chalicelib import connections, fields, network, profiles
 from chalicelib.access import Caller
 from chalicelib.messages import between, printable, sentence
 from chalicelib.pages import Page, paged
+from chalicelib.preconditions import IfMatch
 from chalicelib.requests import Body, Routes, invalid
 
 routes = Routes()
@@ -113,23 +114,23 @@ def create_profile(caller: Caller, body: ProfileBody) -> dict[str, Any]:
     return {"message": "Import profile created successfully", "profile": profiles.show(profile)}
 
 
-@routes.on("GET", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles")
+@routes.on("GET", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles", versioned=True)
 def show_profile(caller: Caller, profile_id: str) -> dict[str, Any]:
     """One profile, bare, with its configuration and latest jobs."""
     return profiles.show_whole(profiles.get(caller.org, profile_id))
 
 
 @routes.on("PUT", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles")
-def update_profile(caller: Caller, profile_id: str, body: ProfileChange) -> dict[str, Any]:
+def update_profile(caller: Caller, profile_id: str, if_match: IfMatch, body: ProfileChange) -> dict[str, Any]:
     """Changes the profile; a job that runs on it keeps what it started with."""
-    profile = profiles.update(caller.org, profile_id, caller.who(), body.model_dump(exclude_unset=True))
+    profile = profiles.update(caller.org, profile_id, caller.who(), body.model_dump(exclude_unset=True), if_match)
     return {"message": "Import profile updated successfully", "profile": profiles.show(profile)}
 
 
 @routes.on("DELETE", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles")
-def delete_profile(caller: Caller, profile_id: str) -> dict[str, Any]:
+def delete_profile(caller: Caller, profile_id: str, if_match: IfMatch) -> dict[str, Any]:
     """Removes the profile, unless a job runs on it. What was imported stays."""
-    profiles.delete(caller.org, profile_id, caller.who())
+    profiles.delete(caller.org, profile_id, caller.who(), if_match)
     return {"message": "Import profile deleted successfully"}
 
 
@@ -157,7 +158,7 @@ def show_schema(caller: Caller, profile_id: str) -> dict[str, Any]:
 
 
 @routes.on("PUT", "/api/import/profiles/{profile_id}/template", permission="system.import", limit="templates")
-def apply_template(caller: Caller, profile_id: str, body: TemplateBody) -> dict[str, Any]:
+def apply_template(caller: Caller, profile_id: str, if_match: IfMatch, body: TemplateBody) -> dict[str, Any]:
     """Takes a template and its options as the profile's configuration."""
     from chalicelib import own_templates, templates
 
@@ -169,6 +170,6 @@ def apply_template(caller: Caller, profile_id: str, body: TemplateBody) -> dict[
         raise invalid({"template_id": [sentence("selected", "template_id")]})
     options = fields.check(system.OPTIONS if system else (), body.options)
     copy = own_templates.copied(own) if own else None
-    profile = profiles.apply_template(caller.org, profile_id, caller.who(), wanted, options, copy)
+    profile = profiles.apply_template(caller.org, profile_id, caller.who(), wanted, options, copy, if_match)
     shown = profiles.show(profile) | {"configuration": profiles.configuration(profile)}
     return {"message": "Template applied successfully", "profile": shown}

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from chalicelib import columns, own_templates, targets
 from chalicelib.access import Caller
 from chalicelib.messages import MAX_FIELDS, finite, printable, sentence
+from chalicelib.preconditions import IfMatch
 from chalicelib.requests import Body, Routes, invalid
 
 routes = Routes()
@@ -71,7 +72,7 @@ def create_template(caller: Caller, body: TemplateBody) -> dict[str, Any]:
     return {"message": "Template created successfully", "template": own_templates.show(template, whole=True)}
 
 
-@routes.on("GET", "/api/import/templates/{template_id}", permission="system.import", limit="templates")
+@routes.on("GET", "/api/import/templates/{template_id}", permission="system.import", limit="templates", versioned=True)
 def show_template(caller: Caller, template_id: str) -> dict[str, Any]:
     """One template, bare, with its queries."""
     from chalicelib import templates
@@ -84,22 +85,23 @@ def show_template(caller: Caller, template_id: str) -> dict[str, Any]:
         "queries": {name: query.model_dump(mode="json") for name, query in queries},
         "metadata": {},
         "created_by": None,
+        "version": 1,
         "updated_at": system.CREATED_AT,
     }
 
 
 @routes.on("PUT", "/api/import/templates/{template_id}", permission="system.configure", limit="templates")
-def replace_template(caller: Caller, template_id: str, body: TemplateBody) -> dict[str, Any]:
+def replace_template(caller: Caller, template_id: str, if_match: IfMatch, body: TemplateBody) -> dict[str, Any]:
     """Writes the template anew; profiles that took it keep what they took."""
-    own_templates.get(caller.org, template_id)
-    template = own_templates.replace(caller.org, template_id, caller.who(), body.checked())
+    if_match.check(own_templates.get(caller.org, template_id)["version"], "template")
+    template = own_templates.replace(caller.org, template_id, caller.who(), body.checked(), if_match)
     return {"message": "Template updated successfully", "template": own_templates.show(template, whole=True)}
 
 
 @routes.on("DELETE", "/api/import/templates/{template_id}", permission="system.configure", limit="templates")
-def delete_template(caller: Caller, template_id: str) -> dict[str, Any]:
+def delete_template(caller: Caller, template_id: str, if_match: IfMatch) -> dict[str, Any]:
     """Removes the template; profiles that took it keep what they took."""
-    own_templates.delete(caller.org, template_id, caller.who())
+    own_templates.delete(caller.org, template_id, caller.who(), if_match)
     return {"message": "Template deleted successfully"}
 
 
