@@ -29,6 +29,7 @@ FLOORS = {
             "jobs",
             "ledger",
             "modes",
+            "openapi",
             "own_templates",
             "pages",
             "plans",
@@ -81,6 +82,7 @@ FLOORS = {
         4,
     ),
     "errors": 5,
+    "problems": 5,
 }
 """Each room's floor; a room may import its own floor and those below, never one above. Docs: docs/architecture.md."""
 
