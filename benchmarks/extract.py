@@ -60,7 +60,7 @@ def _timed(read: Callable[..., int], *what: object) -> float:
 
 
 def _read_range(session: sessions.Session, query: Query, part: postgres.Range) -> int:
-    return sum(map(len, postgres.read(session, query, part.low, part.high)))
+    return sum(map(len, postgres.read(session, query, part.bounds)))
 
 
 def peak() -> int:
@@ -73,7 +73,7 @@ def _packed(source: Source, name: str) -> int:
     rows = 0
     with source.session() as session:
         for part in postgres.plan(session, source.queries[name]):
-            batches = postgres.read(session, source.queries[name], part.low, part.high)
+            batches = postgres.read(session, source.queries[name], part.bounds)
             rows += storage.pack(row for batch in batches for row in batch)[1]
     return rows
 

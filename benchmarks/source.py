@@ -76,7 +76,7 @@ def _generate(dsn: str, conversations: int) -> None:
 
 def copied(session: sessions.Session, query: Query, part: postgres.Range) -> int:
     """Bytes of raw COPY (the query of a range) TO STDOUT: PostgreSQL's own fastest way out, unparsed."""
-    text = psycopg.ClientCursor(session).mogrify(*sql.select(query, part.low, part.high))
+    text = psycopg.ClientCursor(session).mogrify(*sql.select(query, part.bounds))
     with session.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT".encode()) as rows:
         return sum(len(part) for part in rows)
 

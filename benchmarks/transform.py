@@ -38,7 +38,7 @@ def _ours(source: Source, name: str, folder: Path) -> int:
     query, mapper, rows = source.queries[name], Mapper(source.queries[name], targets.get(name)), 0
     with source.session() as session:
         for number, part in enumerate(postgres.plan(session, query)):
-            batches = postgres.read(session, query, part.low, part.high)
+            batches = postgres.read(session, query, part.bounds)
             raw, _ = storage.pack(row for batch in batches for row in batch)
             (folder / f"{name}.{number}.raw").write_bytes(raw)
             rejected: list[Record] = []

@@ -215,7 +215,7 @@ def built(query: Query, record_type: str) -> sql.Query:
         name=query.name or f"{record_type.replace('_', ' ').title()} Import",
         base_table=query.base_table,
         origin=query.base_table,
-        key=quoted(query.key or identity),
+        key=[quoted(query.key or identity)],
         joins=joins,
         fields=[
             sql.Mapped(source=quoted(field.source), target=field.target, transformation=field.transformation)

@@ -130,7 +130,9 @@ def _begin(session: Session) -> None:
     settings = {
         "TimeZone": "UTC",
         "DateStyle": "ISO, MDY",
+        "IntervalStyle": "postgres",
         "bytea_output": "hex",
+        "extra_float_digits": "3",  # the text of every key reads back as the key, before PostgreSQL 12 too
         "standard_conforming_strings": "on",
         "statement_timeout": f"{int(session.timeout_seconds * 1000)}",
         "lock_timeout": f"{LOCK_TIMEOUT_SECONDS * 1000}",

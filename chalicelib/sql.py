@@ -2,16 +2,19 @@
 
 In: a `Query`, which names a table, joins, fields and filters. Out: (text, parameters) for psycopg. Names are quoted
 and values are bound here. Expressions (`source`, `on`, `condition`, `key`, ...) are pasted as they stand: they come
-from system templates, or from columns.py, which lets through a request's columns alone and quotes them. Refused:
-unknown keys, unknown operators.
+from system templates, or from what a request's expressions were checked and rewritten by. Refused: unknown keys,
+unknown operators.
+
+Every value is bound as text without a type, so PostgreSQL reads it as what it is compared with: 5 is a number beside
+an integer column and '5' beside a text one.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 MAX_BIGINT = 2**63 - 1
 """PostgreSQL's largest integer key."""
@@ -31,6 +34,13 @@ Statement = tuple[str, list[Any]]
 """The text of a query with %s where a value is bound, and the values in order."""
 
 
+class Bounds(NamedTuple):
+    """A range of keys, both ends included: the first and the last, each column's value as PostgreSQL writes it."""
+
+    low: tuple[str, ...]
+    high: tuple[str, ...]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,12 +55,14 @@ class NamedQuery(_Part):
 class Join(_Part):
     """One joined table.
 
+    table_schema: where it is found, when not by its bare name.
     lateral: SQL of a subquery that may look at the tables before it; then `table` only says what it reads.
     at_most_one: never more than one row to a row of the base table, so a count may leave the join out.
     """
 
     type: Literal["INNER", "LEFT", "RIGHT", "FULL"] = "LEFT"
     table: Name
+    table_schema: Name | None = None
     alias: Name | None = None
     on: Expression = "true"
     condition: Expression | None = None
@@ -82,12 +94,23 @@ class Filter(_Part):
     value2: Any = None
 
 
+def _several(value: Any) -> Any:
+    """A key of one expression may be written without its list."""
+    return [value] if isinstance(value, str) else value
+
+
+MAX_KEY = 32
+"""Columns of a key: PostgreSQL's own INDEX_MAX_KEYS."""
+
+
 class Query(_Part):
     """What one record type is read by.
 
+    base_schema: where the base table is found, when not by its bare name.
     alias: name of the base table in expressions, where the real name carries a prefix.
     origin: where the rows come from, as part of a record's identity: stays the same when a prefix changes.
-    key: integer expression the chunks are cut by; never null. A plan refuses other types, and rows without one.
+    key: expressions of which the rows' order is made, and the ranges they are cut into. Rows in which one is null, and
+    all rows of a query without a key, are read in one go.
     width: SQL expression of a wide row's bytes, so that chunks stay small in memory too; without it only rows are
     counted.
     with_queries: named queries; only system templates bring any.
@@ -95,9 +118,10 @@ class Query(_Part):
 
     name: str = Field(max_length=200)
     base_table: Name
+    base_schema: Name | None = None
     alias: Name | None = None
     origin: Name
-    key: Expression
+    key: Annotated[list[Expression], BeforeValidator(_several), Field(max_length=MAX_KEY)] = []
     width: Expression | None = None
     with_queries: list[NamedQuery] = []
     joins: list[Join] = []
@@ -124,40 +148,61 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def select(query: Query, low: int | None = None, high: int | None = None, limit: int | None = None) -> Statement:
-    """The rows with low <= key <= high in the order of the key, columns in the order of `query.fields`."""
+def select(query: Query, bounds: Bounds | None = None, *, unkeyed: bool = False, limit: int | None = None) -> Statement:
+    """The rows in the order of the key, columns in the order of `query.fields`.
+
+    bounds: only rows with such a key. unkeyed: only rows in which a column of the key is null. limit: the first so
+    many.
+    """
     columns = ",\n  ".join(f"{_raw(field.source)} AS {_raw(quoted(field.target))}" for field in query.fields)
-    where, values = _where(query, low, high)
-    text = f"{_with(query)}SELECT {columns}\n{_from(query, query.joins)}{where}\nORDER BY {_raw(query.key)}"
+    where, values = _where(query, bounds, unkeyed=unkeyed)
+    text = f"{_with(query)}SELECT {columns}\n{_from(query, query.joins)}{where}"
+    if query.key:
+        text += f"\nORDER BY {', '.join(map(_raw, query.key))}"
     return (f"{text}\nLIMIT %s", [*values, limit]) if limit is not None else (text, values)
 
 
 def boundaries(query: Query, chunk_rows: int, *, chunk_bytes: int, limit: int | None = None) -> Statement:
-    """(low, high, rows) of each chunk, ascending: ranges that hold all rows once.
+    """The first and the last row of each chunk, ascending: (rows up to here, without a key, begins, ends, key...).
 
     One scan. Rows that share a key stay together, whatever the chunk's size; a limit is cut at the same places. Rows
-    whose key is null are in no range: they come last, together, with low and high null.
+    in which a column of the key is null are one last chunk, `without a key`. The key's columns come as text.
     """
-    where, values = _where(query)
-    measured = f"SELECT {_raw(query.key)} AS key"
-    columns = "key, rank() OVER (ORDER BY key) - 1 AS place"
-    bucket = f"place / {int(chunk_rows)}"
+    names = [f"k{place}" for place in range(len(query.key))]
+    measured = ", ".join(f"{_raw(part)} AS {name}" for part, name in zip(query.key, names, strict=True))
+    columns, bucket = "rank() OVER keys - 1 AS place, count(*) OVER keys AS upto", f"place / {int(chunk_rows)}"
     if query.width:
         measured += f", {_raw(query.width)} AS width"
-        columns += ", sum(width) OVER (ORDER BY key) AS bytes"
+        columns += ", sum(width) OVER keys AS bytes"
         bucket += f" + div(bytes::numeric, {int(chunk_bytes)})"
+    where, values = _where(query)
+    unkeyed = " OR ".join(f"{name} IS NULL" for name in names)
+    # Nulls of one column stand last by themselves; those of several would else stand everywhere.
+    window = f"WINDOW keys AS (ORDER BY {', '.join(['unkeyed', *names] if len(names) > 1 else names)})"
     # OFFSET 0 keeps PostgreSQL from measuring after the sort, which would carry every text through it.
-    inner = f"SELECT {columns}\nFROM (\n{measured}\n{_from(query, _needed(query))}{where}\nOFFSET 0\n) AS measured"
+    inner = f"SELECT {measured}\n{_from(query, _needed(query))}{where}\nOFFSET 0"
+    found = f"SELECT *, {unkeyed} AS unkeyed FROM (\n{inner}\n) AS measured"  # noqa: S608 -- see the docstring
+    placed = f"SELECT *, {columns} FROM (\n{found}\n) AS found {window}"  # noqa: S608
     cut = "\nWHERE place < %s" if limit is not None else ""
-    outer = f"SELECT min(key), max(key), count(*) FROM (\n{inner}\n) AS places{cut}"  # noqa: S608 -- see the docstring
-    text = f"{_with(query)}{outer}\nGROUP BY key IS NULL, {bucket} ORDER BY 1"
+    chunks = f"SELECT *, CASE WHEN unkeyed THEN -1 ELSE {bucket} END AS bucket FROM (\n{placed}\n) AS placed{cut}"  # noqa: S608
+    edges = ", ".join(f"bucket IS DISTINCT FROM {side}(bucket) OVER keys AS {name}" for side, name in _SIDES)
+    bounded = f"SELECT *, {edges} FROM (\n{chunks}\n) AS chunks {window}"  # noqa: S608
+    shown = ", ".join(["upto", "unkeyed", "begins", "ends", *(f"{name}::text" for name in names)])
+    text = f"{_with(query)}SELECT {shown} FROM (\n{bounded}\n) AS bounded WHERE begins OR ends\nORDER BY upto, ends"  # noqa: S608
     return text, values + ([limit] if limit is not None else [])
 
 
+_SIDES = (("lag", "begins"), ("lead", "ends"))
+"""Whose chunk is another one: the row before, for one that begins a chunk; the row behind, for one that ends it."""
+
+
 def key(query: Query) -> Statement:
-    """The key of no row at all: what is asked for is its type."""
+    """The key of no row at all: what is asked for is its types."""
     where, values = _where(query)
-    return f"{_with(query)}SELECT {_raw(query.key)}\n{_from(query, _needed(query))}{where}\nLIMIT 0", values
+    return (
+        f"{_with(query)}SELECT {', '.join(map(_raw, query.key))}\n{_from(query, _needed(query))}{where}\nLIMIT 0",
+        values,
+    )
 
 
 def total(query: Query) -> Statement:
@@ -174,19 +219,26 @@ def _with(query: Query) -> str:
 
 
 def _from(query: Query, joins: list[Join]) -> str:
-    lines = [f"FROM {_raw(quoted(query.base_table))}"]
-    if query.alias and query.alias != query.base_table:
-        lines[0] += f" AS {_raw(quoted(query.alias))}"
+    lines = [f"FROM {_table(query.base_table, query.base_schema, query.alias)}"]
     for join in joins:
-        table = f"LATERAL ({_raw(join.lateral)})" if join.lateral else _raw(quoted(join.table))
+        if join.lateral:
+            table = f"LATERAL ({_raw(join.lateral)}) AS {_raw(quoted(join.known_as))}"
+        else:
+            table = _table(join.table, join.table_schema, join.alias)
         condition = f"({_raw(join.on)}) AND ({_raw(join.condition)})" if join.condition else _raw(join.on)
-        lines.append(f"{join.type} JOIN {table} AS {_raw(quoted(join.known_as))} ON {condition}")
+        lines.append(f"{join.type} JOIN {table} ON {condition}")
     return "\n".join(lines)
+
+
+def _table(name: str, schema: str | None, alias: str | None) -> str:
+    """A table as FROM names it; without an alias its columns can be reached through its schema as well."""
+    text = f"{quoted(schema)}.{quoted(name)}" if schema else quoted(name)
+    return _raw(text if alias in (None, name) else f"{text} AS {quoted(str(alias))}")
 
 
 def _needed(query: Query) -> list[Join]:
     """The joins that decide which rows there are, or that such a join or condition looks at."""
-    texts = [query.key, query.width or "", *(item.field for item in query.filters)]
+    texts = [*query.key, query.width or "", *(item.field for item in query.filters)]
     kept: list[Join] = []
     for join in reversed(query.joins):
         named = re.compile(rf'(?<![\w"])"?{re.escape(join.known_as)}"?\s*\.')
@@ -197,16 +249,25 @@ def _needed(query: Query) -> list[Join]:
     return kept
 
 
-def _where(query: Query, low: int | None = None, high: int | None = None) -> Statement:
+def _where(query: Query, bounds: Bounds | None = None, *, unkeyed: bool = False) -> Statement:
     conditions: list[str] = []
     values: list[Any] = []
     for item in query.filters:
         text, bound = _condition(item)
         conditions.append(text)
         values += bound
-    if low is not None or high is not None:
-        conditions.append(f"({_raw(query.key)}) BETWEEN %s AND %s")
-        values += [-MAX_BIGINT if low is None else low, MAX_BIGINT if high is None else high]
+    parts = [f"({_raw(part)})" for part in query.key]
+    if unkeyed:
+        conditions.append("(" + " OR ".join(f"{part} IS NULL" for part in parts) + ")")
+    if bounds is not None and len(parts) == 1:
+        conditions.append(f"{parts[0]} BETWEEN %s AND %s")
+        values += [*bounds.low, *bounds.high]
+    elif bounds is not None:
+        columns, marks = ", ".join(parts), ", ".join(["%s"] * len(parts))
+        conditions += [f"ROW({columns}) >= ROW({marks})", f"ROW({columns}) <= ROW({marks})"]
+        # A comparison of rows is settled by the first columns that differ, so a later one may be null.
+        conditions += [f"{part} IS NOT NULL" for part in parts]
+        values += [*bounds.low, *bounds.high]
     return ("\nWHERE " + "\n  AND ".join(conditions) if conditions else ""), values
 
 
@@ -215,18 +276,43 @@ def _condition(item: Filter) -> Statement:
     match item.operator:
         case "IS NULL" | "IS NOT NULL":
             return f"{field} {item.operator}", []
-        case "IN":
-            return f"{field} = ANY(%s)", [list(item.value)]
-        case "NOT IN":
-            return f"{field} <> ALL(%s)", [list(item.value)]
+        case "IN" | "NOT IN":
+            values = [_bound(value) for value in item.value]
+            if not values:
+                return "false" if item.operator == "IN" else "true", []
+            return f"{field} {item.operator} ({', '.join(['%s'] * len(values))})", values
         case "BETWEEN":
-            return f"{field} BETWEEN %s AND %s", [item.value, item.value2]
+            return f"{field} BETWEEN %s AND %s", [_bound(item.value), _bound(item.value2)]
         case "REGEXP":
-            return f"{field} ~ %s", [item.value]
+            return f"{field} ~ %s", [_bound(item.value)]
         case "!=":
-            return f"{field} <> %s", [item.value]
+            return f"{field} <> %s", [_bound(item.value)]
         case _:
-            return f"{field} {item.operator} %s", [item.value]
+            return f"{field} {item.operator} %s", [_bound(item.value)]
+
+
+def _bound(value: Any) -> str | None:
+    """A value as the text PostgreSQL reads. A whole float is written like an integer, as JSON writes it."""
+    match value:
+        case None | str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return str(int(value)) if value.is_integer() else repr(value)
+        case _:
+            return str(value)
+
+
+def shown(statement: Statement) -> str:
+    """A statement with its values as literals, for people to read or to paste into psql."""
+    text, values = statement
+    left = iter(values)
+    return re.sub("%[%s]", lambda found: "%" if found[0] == "%%" else _shown(next(left)), text)
+
+
+def _shown(value: str | int | None) -> str:
+    return "NULL" if value is None else literal(value) if isinstance(value, str) else str(value)
 
 
 def _raw(text: str) -> str:

@@ -16,7 +16,7 @@ from chalicelib import catalogue, sql
 from chalicelib.errors import Fatal, SourceUnreachable, WharfError
 from chalicelib.network import Address
 from chalicelib.sessions import MAX_CATALOGUE_BYTES, Connection, Session, bounded, connect, fetch, understood
-from chalicelib.sql import Query
+from chalicelib.sql import Bounds, Query
 
 TITLE = "PostgreSQL"
 DATABASE_TYPE = "postgresql"
@@ -43,10 +43,9 @@ MAX_NAME = 255
 
 
 class Range(NamedTuple):
-    """A chunk of the source: the rows whose key lies in low..high, both included."""
+    """A chunk of the source: where its rows' keys lie, and how many there are."""
 
-    low: int
-    high: int
+    bounds: Bounds
     rows: int
 
 
@@ -117,14 +116,32 @@ def plan(session: Session, query: Query, *, chunk_rows: int = 1000, limit: int |
     text, bound = sql.boundaries(query, chunk_rows, chunk_bytes=CHUNK_BYTES, limit=limit)
     with understood():
         _check_key(session, query)
-        found = fetch(session, text, bound)
-        if without := sum(int(rows) for low, _, rows in found if low is None):
+        ranges, without = _ranges(fetch(session, text, bound))
+        if without:
             raise Fatal(
                 f"rows of {query.target_type} whose key {_key(query)} is null: {without}; "
                 "choose a key that is never null, or leave these rows out by a filter",
                 code="key_missing",
             )
-        return [Range(int(low), int(high), int(rows)) for low, high, rows in found]
+        return ranges
+
+
+def _ranges(edges: list[tuple[Any, ...]]) -> tuple[list[Range], int]:
+    """The ranges between the first and the last rows of `sql.boundaries`, and how many rows have no key."""
+    ranges: list[Range] = []
+    low: tuple[str, ...] = ()
+    before = without = 0
+    for upto, unkeyed, begins, ends, *key in edges:
+        if begins:
+            low = tuple(key)
+        if not ends:
+            continue
+        if unkeyed:
+            without += int(upto) - before
+        else:
+            ranges.append(Range(Bounds(low, tuple(key)), int(upto) - before))
+        before = int(upto)
+    return ranges, without
 
 
 def _check_key(session: Session, query: Query) -> None:
@@ -145,7 +162,7 @@ def _check_key(session: Session, query: Query) -> None:
 
 def _key(query: Query) -> str:
     """The key as people write it."""
-    return query.key.replace('"', "")
+    return ", ".join(query.key).replace('"', "")
 
 
 def count(session: Session, query: Query) -> int:
@@ -155,13 +172,13 @@ def count(session: Session, query: Query) -> int:
 
 
 def read(
-    session: Session, query: Query, low: int, high: int, *, batch_rows: int = 100
+    session: Session, query: Query, bounds: Bounds | None = None, *, batch_rows: int = 100
 ) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of a range in the order of the key, values in the order of the query's fields. Raises Retryable, Fatal.
 
     Only one batch is held at a time: the server sends on as rows are taken (libpq's chunked mode).
     """
-    text, bound = sql.select(query, low, high)
+    text, bound = sql.select(query, bounds)
     with bounded(session, text, max_bytes=MAX_RANGE_BYTES), session.cursor() as cursor:
         batch: list[tuple[Any, ...]] = []
         for row in cursor.stream(text, bound, size=batch_rows):

@@ -7,17 +7,19 @@ bytes, whatever happens in the source meanwhile.
 
 from __future__ import annotations
 
+import json
 from itertools import chain
 from typing import Any
 
 from chalicelib import chunks, connections, keys, network, plans, sessions, settings, storage, telemetry
 from chalicelib.sources import postgres
+from chalicelib.sql import Bounds
 from chalicelib.steps import ChunkEvent, Clock, step
 
 
 class Event(ChunkEvent):
-    """low, high: inclusive bounds of the query's key, as decimal text. rows: how many `plan` counted there, some
-    time ago.
+    """low, high: inclusive bounds of the query's key, each a JSON array of its columns' texts. rows: how many `plan`
+    counted there, some time ago.
     """
 
     low: str
@@ -37,10 +39,14 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
             plan["profile"]["host"], plan["profile"]["port"], allow_loopback=settings.get().allow_loopback
         )
         with sessions.connect(connections.of(plan["profile"]), address) as connection:
-            batches = postgres.read(connection, query, int(event["low"]), int(event["high"]))
+            batches = postgres.read(connection, query, _bounds(event))
             prefix = f"{keys.type_objects(job['org'], job['id'], record_type)}/{number:06d}"
             raw = storage.put_rows(prefix, "raw", chain.from_iterable(batches))
         telemetry.count(rows=raw.rows)
         values = {"raw": raw.key, "rows": raw.rows}
         chunks.record(job, record_type, number, "raw", values, counted={"extracted": raw.rows})
     return {"state": "done"}
+
+
+def _bounds(event: Event) -> Bounds:
+    return Bounds(tuple(json.loads(event["low"])), tuple(json.loads(event["high"])))

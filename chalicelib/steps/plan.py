@@ -7,6 +7,7 @@ made at once the first one stored stands, and both answer with it. Refuses a job
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from chalicelib import (
@@ -121,7 +122,7 @@ def _cut(job: Job, record_type: str, query: Query, connection: Any, limit: int |
     ranges = postgres.plan(connection, query, chunk_rows=CHUNK_ROWS, limit=limit)
     rows = sum(piece.rows for piece in ranges)
     items = [
-        {"chunk": number, "low": str(piece.low), "high": str(piece.high), "rows": piece.rows}
+        {"chunk": number, "low": _text(piece.bounds.low), "high": _text(piece.bounds.high), "rows": piece.rows}
         for number, piece in enumerate(ranges)
     ]
     prefix = keys.type_objects(job["org"], job["id"], record_type)
@@ -133,6 +134,10 @@ def _cut(job: Job, record_type: str, query: Query, connection: Any, limit: int |
         "chunks": len(items),
         "rows": rows,
     }
+
+
+def _text(key: tuple[str, ...]) -> str:
+    return json.dumps(key, ensure_ascii=False)
 
 
 def _freeze(job: Job, plan: Plan) -> Job:

@@ -50,7 +50,7 @@ def _rows_may_meet(plan_key: str, record_type: str) -> bool:
     """
     query = plans.query(plan_key, record_type)
     external = next(field.source for field in query.fields if field.target == "external_id")
-    return bool(targets.get(record_type).UNIQUE_KEYS) or external != query.key
+    return bool(targets.get(record_type).UNIQUE_KEYS) or [external] != query.key
 
 
 def _noted(accepted: Iterator[Record], met: list[list[Any]] | None) -> Iterator[Record]:

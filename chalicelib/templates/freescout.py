@@ -128,7 +128,7 @@ def _query(
         base_table=database.options.prefix + table,
         alias=table if database.options.prefix else None,
         origin=table,
-        key=f"{table}.id",
+        key=[f"{table}.id"],
         fields=mapped,
         target_type=record_type,
         **parts,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg
 import pytest
 
 from chalicelib.errors import Fatal
@@ -72,7 +71,7 @@ def test_every_type_of_integers_cuts_all_rows(empty_db: Database, kind: str) -> 
     query = things("things.id", key="things.k")
     with empty_db.session() as session:
         ranges = postgres.plan(session, query, chunk_rows=7)
-        read = [row for part in ranges for row in rows(session, query, part.low, part.high)]
+        read = [row for part in ranges for row in rows(session, query, part.bounds)]
     assert sum(part.rows for part in ranges) == 40
     assert read == [(n,) for n in range(1, 41)]
 
@@ -110,7 +109,7 @@ def test_rows_for_which_a_joined_key_finds_nothing_are_refused(empty_db: Databas
     assert message.startswith("rows of tickets whose key parts.id is null: 13; ")
     inner = things(key="parts.id", joins=[join.model_copy(update={"type": "INNER"})])
     with empty_db.session() as session:
-        assert [tuple(part) for part in postgres.plan(session, inner)] == [(101, 127, 27)]
+        assert postgres.plan(session, inner) == [((("101",), ("127",)), 27)]
 
 
 def test_asking_for_the_type_of_a_key_reads_no_row(empty_db: Database) -> None:
@@ -119,13 +118,9 @@ def test_asking_for_the_type_of_a_key_reads_no_row(empty_db: Database) -> None:
 
 
 def test_a_filter_that_does_not_fit_its_column_is_blamed_on_the_query(empty_db: Database) -> None:
-    fill(empty_db, "CREATE TABLE things (id int, t text)")
+    fill(empty_db, "CREATE TABLE things (id int, t json)")
     query = things(filters=[Filter(field="things.t", operator=">=", value=5)])
     assert refused(empty_db, query) == (
         "source_query_failed",
         "the source cannot apply >= to values of these types",
     )
-    with psycopg.connect(empty_db.dsn) as source, pytest.raises(psycopg.errors.UndefinedFunction):
-        source.execute("SELECT id FROM things WHERE t BETWEEN 1 AND 2")
-    between = things(filters=[Filter(field="things.t", operator="BETWEEN", value=1, value2=2)])
-    assert refused(empty_db, between)[1] == "the source cannot apply BETWEEN to values of these types"

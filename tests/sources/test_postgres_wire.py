@@ -48,7 +48,7 @@ def read(database: Database, plan: Plan, *, seconds: float = 60) -> int:
         address = replace(database.address, port=line.port)
         connection = replace(database.connection, port=line.port)
         with sessions.connect(connection, address, statement_timeout_seconds=seconds) as session:
-            return sum(map(len, postgres.read(session, QUERY, 1, ROWS)))
+            return sum(map(len, postgres.read(session, QUERY)))
 
 
 def test_a_reset_in_the_middle_of_an_answer_can_be_tried_again(things: Database, generator: random.Random) -> None:

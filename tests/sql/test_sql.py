@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from chalicelib import sql
-from chalicelib.sql import Filter, Join, Mapped, NamedQuery, Query
+from chalicelib.sql import Bounds, Filter, Join, Mapped, NamedQuery, Query
 from tests.conftest import Database
 
 
@@ -22,11 +22,86 @@ def query(**parts: Any) -> Query:
 
 
 def test_a_range_is_bound_and_in_the_order_of_the_key() -> None:
-    text, values = sql.select(query(), 5, 9)
+    text, values = sql.select(query(), Bounds(("5",), ("9",)))
     assert text == (
         'SELECT things.id AS "external_id"\nFROM "things"\nWHERE (things.id) BETWEEN %s AND %s\nORDER BY things.id'
     )
-    assert values == [5, 9]
+    assert values == ["5", "9"]
+
+
+def test_a_range_of_several_columns_compares_rows_and_leaves_nulls_out() -> None:
+    text, values = sql.select(query(key=["a", "b"]), Bounds(("1", "x"), ("9", "y")))
+    assert text.endswith(
+        "\nWHERE ROW((a), (b)) >= ROW(%s, %s)\n  AND ROW((a), (b)) <= ROW(%s, %s)"
+        "\n  AND (a) IS NOT NULL\n  AND (b) IS NOT NULL\nORDER BY a, b"
+    )
+    assert values == ["1", "x", "9", "y"]
+    text, values = sql.select(query(key=["a", "b"]), unkeyed=True, limit=7)
+    assert text.endswith("\nWHERE ((a) IS NULL OR (b) IS NULL)\nORDER BY a, b\nLIMIT %s")
+    assert values == [7]
+    text, _ = sql.select(query(key=[]))
+    assert text.endswith('\nFROM "things"')
+
+
+def test_tables_are_found_in_their_schemas() -> None:
+    whole = query(
+        base_schema='s"1',
+        joins=[
+            Join(table="Parts", table_schema="Other", on="true"),
+            Join(type="FULL", table="things", table_schema="old", alias="before", on="true"),
+        ],
+    )
+    text, _ = sql.select(whole)
+    assert (
+        '\nFROM "s""1"."things"\nLEFT JOIN "Other"."Parts" ON true\nFULL JOIN "old"."things" AS "before" ON true\n'
+    ) in text
+
+
+def test_a_statement_is_shown_with_its_values_as_literals(empty_db: Database) -> None:
+    """What is shown is what runs: pasted, it answers the same."""
+    values = ["it's %s", "100%", None, "\\"]
+    items = [Filter(field="things.name || '%'", operator="IN", value=values)]
+    statement = sql.select(query(filters=items), limit=3)
+    text = sql.shown(statement)
+    assert "(things.name || '%') IN ('it''s %s', '100%', NULL, '\\')" in text
+    assert text.endswith("\nLIMIT 3")
+    with psycopg.connect(empty_db.dsn) as connection:
+        connection.execute("CREATE TABLE things (id int, name text)")
+        connection.execute("INSERT INTO things VALUES (1, '100'), (2, 'it''s %s'), (3, '')")
+        cursor = connection.cursor()
+        assert cursor.execute(text.encode()).fetchall() == [(1,)]
+        shown = sql.shown(sql.select(query(filters=[Filter(field="name || '%'", operator="=", value="100%")])))
+        assert cursor.execute(shown.encode()).fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("column", "operator", "value", "found"),
+    [
+        ("n", "=", 5, 1), ("n", "=", "5", 1), ("n", ">", 4, 1), ("n", "IN", [4, 5, 6], 1), ("n", "BETWEEN", 5, 1),
+        ("t", "=", 5, 1), ("t", "=", "5", 1), ("t", ">=", 5, 1), ("t", "LIKE", "5%", 1), ("t", "NOT IN", [4, 5], 0),
+        ("f", "=", 2.5, 1), ("f", "<", 3, 1), ("f", "IN", [2.5, 3], 1), ("f", "NOT IN", [2.5, None], 0),
+        ("m", "=", 2.5, 1), ("b", "=", True, 1), ("b", "!=", False, 1), ("b", "IN", [False], 0), ("b", "=", None, 0),
+        ("d", ">=", "2024-01-31", 1), ("d", "BETWEEN", "2024-01-01", 0), ("u", "=", "A" * 32, 1),
+        ("j", "=", '{"a": 1}', 1), ("a", "=", "{1,2}", 1), ("e", "IN", ["on", "off"], 1), ("e", ">", "on", 0),
+    ],
+)  # fmt: skip
+def test_values_are_compared_as_what_their_column_is(
+    empty_db: Database, column: str, operator: Any, value: Any, found: int
+) -> None:
+    second = value if operator == "BETWEEN" else None
+    with psycopg.connect(empty_db.dsn) as connection:
+        connection.execute(
+            """CREATE TYPE mood AS ENUM ('off', 'on');
+            CREATE TABLE things (n int, t text, f float8, m numeric, b bool, d date, u uuid, j jsonb, a int[], e mood);
+            INSERT INTO things VALUES (5, '5', 2.5, 2.50, true, '2024-01-31', repeat('a', 32)::uuid, '{"a":1}',
+              '{1,2}', 'on')"""
+        )
+        item = Filter(field=f"things.{column}", operator=operator, value=value, value2=second)
+        assert connection.execute(*_encoded(sql.total(query(filters=[item])))).fetchone() == (found,)
+
+
+def _encoded(statement: sql.Statement) -> tuple[bytes, list[Any]]:
+    return statement[0].encode(), statement[1]
 
 
 def test_names_are_quoted_and_percent_signs_are_not_placeholders() -> None:
@@ -38,25 +113,33 @@ def test_names_are_quoted_and_percent_signs_are_not_placeholders() -> None:
     )
     text, _ = sql.select(odd)
     assert 'FROM "a""b" AS "things"' in text
-    assert 'LEFT JOIN "100%%" AS "100%%" ON things.name LIKE \'%%x\'' in text
+    assert "LEFT JOIN \"100%%\" ON things.name LIKE '%%x'" in text
     assert "things.share || '%%'" in text
 
 
 @pytest.mark.parametrize(
     ("item", "text", "values"),
     [
-        ({"operator": "=", "value": 1}, "(f) = %s", [1]),
-        ({"operator": "!=", "value": 1}, "(f) <> %s", [1]),
+        ({"operator": "=", "value": 1}, "(f) = %s", ["1"]),
+        ({"operator": "!=", "value": 1}, "(f) <> %s", ["1"]),
         ({"operator": ">=", "value": "x"}, "(f) >= %s", ["x"]),
         ({"operator": "LIKE", "value": "%x"}, "(f) LIKE %s", ["%x"]),
         ({"operator": "NOT LIKE", "value": "x"}, "(f) NOT LIKE %s", ["x"]),
         ({"operator": "ILIKE", "value": "x"}, "(f) ILIKE %s", ["x"]),
         ({"operator": "REGEXP", "value": "^x"}, "(f) ~ %s", ["^x"]),
-        ({"operator": "IN", "value": (1, 2)}, "(f) = ANY(%s)", [[1, 2]]),
-        ({"operator": "NOT IN", "value": [1]}, "(f) <> ALL(%s)", [[1]]),
+        ({"operator": "IN", "value": (1, 2)}, "(f) IN (%s, %s)", ["1", "2"]),
+        ({"operator": "NOT IN", "value": [1]}, "(f) NOT IN (%s)", ["1"]),
+        ({"operator": "IN", "value": []}, "false", []),
+        ({"operator": "NOT IN", "value": []}, "true", []),
+        ({"operator": "=", "value": True}, "(f) = %s", ["true"]),
+        ({"operator": "=", "value": False}, "(f) = %s", ["false"]),
+        ({"operator": "=", "value": 2.5}, "(f) = %s", ["2.5"]),
+        ({"operator": "=", "value": 2.0}, "(f) = %s", ["2"]),
+        ({"operator": "=", "value": 1e300}, "(f) = %s", [str(int(1e300))]),
+        ({"operator": "=", "value": None}, "(f) = %s", [None]),
         ({"operator": "IS NULL"}, "(f) IS NULL", []),
         ({"operator": "IS NOT NULL"}, "(f) IS NOT NULL", []),
-        ({"operator": "BETWEEN", "value": 1, "value2": 2}, "(f) BETWEEN %s AND %s", [1, 2]),
+        ({"operator": "BETWEEN", "value": 1, "value2": 2}, "(f) BETWEEN %s AND %s", ["1", "2"]),
     ],
 )
 def test_operators_bind_their_values(item: dict[str, Any], text: str, values: list[Any]) -> None:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from chalicelib.sources import postgres
+from chalicelib.sql import Bounds
 from chalicelib.templates import freescout
 from infra.local.postgres import Postgres
 from tests.conftest import database
@@ -74,7 +75,7 @@ def test_texts_kept_aside_are_cut_in_the_source_with_a_warning(desk: Desk) -> No
     with desk.database.session() as session:
         queries = freescout.queries({}, postgres.describe(session))
         for name in ("customer_users", "tickets", "ticket_notes"):
-            ((row,),) = postgres.read(session, queries[name], 1, 1)
+            ((row,),) = postgres.read(session, queries[name], Bounds(("1",), ("1",)))
             assert max(len(str(value)) for value in row) <= LONGEST + 1, name
     customer = desk.read("customer_users")["1"]
     assert customer["data"]["custom_fields"]["notes"] == "n" * LONGEST

@@ -28,7 +28,7 @@ def imported(
                 continue
             mapper, rows = Mapper(query, targets.get(name)), found.setdefault(name, {})
             for part in postgres.plan(session, query, chunk_rows=100):
-                batches = list(postgres.read(session, query, part.low, part.high))
+                batches = list(postgres.read(session, query, part.bounds))
                 accepted, rejected = mapper.apply([row for batch in batches for row in batch], 0)
                 assert rejected == []
                 assert len(accepted) == part.rows
