@@ -46,9 +46,9 @@ for _path, (_, _methods) in PATHS.items():
 @app.route(ELSEWHERE, methods=list(METHODS), content_types=[])
 def nowhere() -> Response:
     """Paths and methods that do not exist: the gateway sends here what no other route takes, else it answers a 403."""
-    from chalicelib import requests
+    from chalicelib import replies
 
-    return requests.nowhere(app.current_request)  # type: ignore[arg-type]  # there is one in a view
+    return replies.nowhere(app.current_request)  # type: ignore[arg-type]  # there is one in a view
 
 
 @app.lambda_function(name="plan")

@@ -6,7 +6,7 @@
     └── RequestError         the caller gets a 4xx (raised below the routes, mapped once in requests.py)
         ├── BadRequest 400   ├── Unauthorized 401  ├── Forbidden 403   ├── NotFound 404
         ├── Conflict 409     ├── TooLarge 413      ├── Invalid 422
-        ├── PreconditionFailed 412                 ├── PreconditionRequired 428
+        ├── PreconditionFailed 412                 ├── PreconditionRequired 428      ├── RateLimited 429
         └── SourceUnreachable 422, with `connection_error`
 
 The state machine matches the exact class names `Retryable` and `Fatal`; steps let out only these two. Finer
@@ -41,10 +41,14 @@ class Fatal(WharfError):
 
 
 class RequestError(WharfError):
-    """The caller asked for something that cannot be done. `status` is the HTTP status of the answer."""
+    """The caller asked for something that cannot be done. `status` is the HTTP status of the answer.
+
+    retry_after_seconds: when the same request may succeed; None when time does not help.
+    """
 
     status = 400
     code = "bad_request"
+    retry_after_seconds: int | None = None
 
     def __init__(
         self,
@@ -117,6 +121,17 @@ class Invalid(RequestError):
 
     status = 422
     code = "validation_failed"
+
+
+class RateLimited(RequestError):
+    """429: too many requests in this minute; nothing was done."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class SourceUnreachable(RequestError):

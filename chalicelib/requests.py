@@ -3,7 +3,7 @@
 A route is declared on `Routes` with the permission it needs; there is no other way to make one. The function says by
 its parameters what it wants: `caller`, `query` and `body` (pydantic models), `if_match`, the segments of its path.
 Refused: unknown fields, malformed JSON, large bodies, ids of the wrong shape. Every refusal has the same body (see
-`refusal`).
+replies.py).
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ from __future__ import annotations
 import inspect
 import json
 import re
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from chalice.app import MultiDict, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
-from chalicelib import access, messages, preconditions, telemetry
+from chalicelib import access, messages, preconditions, replies, telemetry
 from chalicelib.errors import (
     BadRequest,
     Forbidden,
@@ -30,7 +28,6 @@ from chalicelib.errors import (
     NotFound,
     RequestError,
     Retryable,
-    SourceUnreachable,
     TooLarge,
     Unauthorized,
 )
@@ -162,15 +159,14 @@ def _answer(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> R
     try:
         answer = endpoint.call(**_arguments(endpoint, request, segments))
     except RequestError as error:
-        return refusal(request, error)
+        return replies.refusal(request, error)
     except Retryable as error:
         request.context["error"] = error
-        return _problem(request, 503, "unavailable", "Service temporarily unavailable", {}, {"Retry-After": "2"})
+        return replies.unavailable(request)
     if isinstance(answer, Html):
-        return _html(request, answer)
-    return _json(
-        request, endpoint.status, answer, {"ETag": preconditions.tag(answer["version"])} if endpoint.versioned else None
-    )
+        return replies.page(request, answer.text, answer.policy)
+    tag: replies.Headers = {"ETag": preconditions.tag(answer["version"])} if endpoint.versioned else {}
+    return replies.answer(request, endpoint.status, answer, tag)
 
 
 def _arguments(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> dict[str, Any]:
@@ -269,109 +265,16 @@ def invalid(errors: dict[str, list[str]]) -> Invalid:
     return Invalid("Validation failed", errors=errors)
 
 
-def refusal(request: Request, error: RequestError) -> Response:
-    """The answer to a refused request: `message` and `errors` for one reader, RFC 9457's members for the other."""
-    more: dict[str, Any] = dict(error.extra)
-    message = error.message
-    if error.errors:
-        more["errors"] = error.errors
-    if isinstance(error, SourceUnreachable):
-        message = "Connection test failed"
-        more["connection_error"] = {"success": False, "message": error.message, "error": error.error}
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-    return _problem(request, error.status, error.code, message, more, headers)
-
-
-def nowhere(request: Request) -> Response:
-    """For what no route takes: 405 with `Allow` when the path has other methods, else 404."""
-    asked = _path(request)
-    for path in sorted(PATHS, key=lambda path: path.count("{")):  # jobs/stats is no job's id
-        _, methods = PATHS[path]
-        if re.fullmatch(_SEGMENT.sub("[^/]+", path), asked) and request.method not in methods:
-            return _problem(request, 405, *_CHALICE[405], {}, {"Allow": ", ".join(methods)})
-    return refusal(request, NotFound("Not found"))
-
-
-_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
-"""RFC 9110's words, which Python has from 3.13 on."""
-
-
-def _problem(
-    request: Request, status: int, code: str, message: str, more: dict[str, Any], headers: dict[str, Any]
-) -> Response:
-    request.context["code"] = code
-    first = next(iter(more.get("errors", {}).values()), [message])[0]
-    body = {
-        "message": message,
-        **more,
-        "code": code,
-        "request_id": request_id(request),
-        "type": f"urn:wharf:error:{code}",
-        "title": _TITLES.get(status) or HTTPStatus(status).phrase,
-        "status": status,
-        "detail": more.get("connection_error", {}).get("message", first),
-        "instance": _path(request),
-    }
-    return _json(request, status, body, headers)
-
-
-def _path(request: Request) -> str:
-    """The path as it was asked for: the gateway puts the stage's name before it."""
-    asked = str(request.context.get("path") or request.path)
-    return asked.removeprefix(f"/{request.context.get('stage')}")
-
-
-def _json(request: Request, status: int, body: dict[str, Any], headers: dict[str, Any] | None = None) -> Response:
-    found: dict[str, str | list[str]] = {
-        "Content-Type": "application/json",
-        "Cache-Control": "no-store",
-        "X-Request-Id": request_id(request),
-        **(headers or {}),
-    }
-    return Response(to_json(body).decode(), headers=found, status_code=status)
-
-
-def _html(request: Request, page: Html) -> Response:
-    headers: dict[str, str | list[str]] = {
-        "Content-Type": "text/html; charset=utf-8",
-        "Cache-Control": "no-cache",
-        "Content-Security-Policy": page.policy,
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "X-Request-Id": request_id(request),
-    }
-    return Response(page.text, headers=headers)
-
-
-def request_id(request: Request) -> str:
-    """The gateway's id of the request: in the answer, in the log, in a support ticket."""
-    found: str = request.context.get("requestId") or request.context.setdefault("madeId", str(uuid.uuid4()))
-    return found
-
-
 def translate(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """Middleware: Chalice's own answers (405, crashed views) get our body, and every request its line in the log.
-
-    A crashed view has been logged with its frames by then; the caller learns the request id and nothing else.
-    """
+    """Middleware: Chalice's own answers (405, crashed views) get our body, and every request its line in the log."""
     resource, _ = PATHS.get(request.path, ("elsewhere", ()))
     route = f"{request.method} {request.path}"
-    with telemetry.invocation("resource", resource, request_id=request_id(request), route=route) as outcome:
+    with telemetry.invocation("resource", resource, request_id=replies.request_id(request), route=route) as outcome:
         response = get_response(request)
         if not isinstance(response.body, str):
-            code, message = _CHALICE.get(response.status_code, ("internal", "Internal server error"))
-            allow = {name: value for name, value in response.headers.items() if name == "Allow"}
-            response = _problem(request, response.status_code, code, message, {}, allow)
+            response = replies.chalices_own(request, response)
         outcome |= {"status": response.status_code, "code": request.context.get("code")}
         if "error" in request.context:
             outcome |= telemetry.described(request.context["error"])
         telemetry.count(requests=1, failures=int(response.status_code >= 500))
     return response
-
-
-_CHALICE = {
-    400: ("bad_request", "Bad request"),
-    403: ("forbidden", "This action is unauthorized."),
-    404: ("not_found", "Not found"),
-    405: ("method_not_allowed", "Method not allowed"),
-}

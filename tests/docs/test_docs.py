@@ -153,12 +153,12 @@ def test_every_exit_code_is_described() -> None:
 
 
 def error_words() -> Iterator[str]:
-    """Every code in chalicelib: classes' defaults, `code=` arguments, and what requests.py answers with by itself."""
+    """Every code in chalicelib: classes' defaults, `code=` arguments, and what replies.py answers with by itself."""
     for path, tree in trees().items():
         for node in ast.walk(tree):
             for value in codes_given(node):
                 yield from code_of(path, value)
-    yield from (code for code, _ in import_module("chalicelib.requests")._CHALICE.values())
+    yield from (code for code, _ in import_module("chalicelib.replies")._OWN.values())
 
 
 def codes_given(node: ast.AST) -> Iterator[ast.expr]:
@@ -166,7 +166,7 @@ def codes_given(node: ast.AST) -> Iterator[ast.expr]:
     match node:
         case ast.keyword(arg="code", value=value) | ast.Assign(targets=[ast.Name(id="code")], value=value):
             yield value
-        case ast.Call(func=ast.Name(id="_problem"), args=[_, _, value, *_]):
+        case ast.Call(func=ast.Name(id="problem"), args=[_, _, value, *_]):
             yield value
         case ast.Dict():
             yield from values_of(node, "code")

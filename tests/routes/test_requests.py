@@ -13,7 +13,7 @@ import pytest
 from chalice.app import Request
 from chalice.test import Client, HTTPResponse
 
-from chalicelib import access, requests, settings
+from chalicelib import access, replies, requests, settings
 from chalicelib.paths import ELSEWHERE, METHODS
 from chalicelib.requests import Routes
 from tests.routes.conftest import Api, profile_body
@@ -293,7 +293,7 @@ def test_what_no_route_takes_is_405_with_allow_or_404(method: str, path: str, al
     request = Request({"requestContext": {"httpMethod": method, "resourcePath": ELSEWHERE, "path": f"/v1{path}",
                        "stage": "v1"}, "headers": {}, "multiValueQueryStringParameters": None, "pathParameters": None,
                        "body": "", "stageVariables": None, "isBase64Encoded": False})  # fmt: skip
-    answer = requests.nowhere(request)
+    answer = replies.nowhere(request)
     assert answer.status_code == (405 if allow else 404)
     assert answer.headers.get("Allow") == allow
     assert json.loads(answer.body)["instance"] == path
