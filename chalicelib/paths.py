@@ -6,6 +6,7 @@ What a path needs and answers stands with its function in `routes/`. A test hold
 from __future__ import annotations
 
 PATHS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "/api/docs": ("openapi", ("GET",)),
     "/api/health": ("health", ("GET",)),
     "/api/import/analytics/records": ("import_records", ("GET",)),
     "/api/import/jobs": ("jobs", ("GET", "POST")),
@@ -22,6 +23,7 @@ PATHS: dict[str, tuple[str, tuple[str, ...]]] = {
     "/api/import/profiles/{profile_id}/test-connection": ("profiles", ("POST",)),
     "/api/import/templates": ("templates", ("GET", "POST")),
     "/api/import/templates/{template_id}": ("templates", ("DELETE", "GET", "PUT")),
+    "/api/openapi.json": ("openapi", ("GET",)),
     "/api/records/{record_type}": ("records", ("GET",)),
     "/api/records/{record_type}/{record_id}": ("records", ("DELETE", "GET", "PATCH")),
 }

@@ -92,7 +92,8 @@ class Tour:
         with self.recorder.running("Bootstrap"):
             made = app.bootstrap({"org": "Acme", "name": "Ada", "email": "ada@acme.example"}, context())
         self.org, self.token = made["org"], made["token"]
-        self.ask("GET", "/api/health")
+        for path in ("/api/health", "/api/openapi.json", "/api/docs"):
+            self.ask("GET", path)
         self.ids["profile_id"] = self.profile()
 
     def profile(self) -> str:

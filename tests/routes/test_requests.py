@@ -24,7 +24,7 @@ MEMBERS = {"message", "code", "request_id", "type", "title", "status", "detail",
 
 ROUTES = [
     (endpoint.method, endpoint.path, endpoint.permission)
-    for module in ("health", "import_records", "jobs", "profiles", "records", "templates")
+    for module in ("health", "import_records", "jobs", "openapi", "profiles", "records", "templates")
     for endpoint in __import__(f"chalicelib.routes.{module}", fromlist=["routes"]).routes.endpoints.values()
 ]
 GUARDED = [(method, path) for method, path, permission in ROUTES if permission != "public"]
@@ -44,7 +44,11 @@ def test_every_route_of_the_application_was_declared_with_a_permission() -> None
 
     served = {(method, path) for path, methods in app.routes.items() for method in methods if path != ELSEWHERE}
     assert served == {(method, path) for method, path, _ in ROUTES}
-    assert [path for _, path, permission in ROUTES if permission == "public"] == ["/api/health"]
+    assert [path for _, path, permission in ROUTES if permission == "public"] == [
+        "/api/health",
+        "/api/openapi.json",
+        "/api/docs",
+    ]
 
 
 def test_a_route_without_a_permission_cannot_be_written() -> None:

@@ -6,6 +6,9 @@ An answer has the members its shape names and no others, unless the shape says t
 
 from __future__ import annotations
 
+from typing import Any
+
+from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 
@@ -41,3 +44,13 @@ class Listed(TypedDict):
 
     meta: PageMeta
     next_cursor: str | None
+
+
+class Document(TypedDict):
+    """An OpenAPI 3.1 document."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic's way; the specification's matter
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
