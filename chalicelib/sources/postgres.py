@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import psycopg
@@ -63,37 +64,20 @@ def check(connection: Connection, address: Address) -> dict[str, Any]:
 
 
 def describe(session: Session) -> dict[str, Any]:
-    """{tables, relationships, server_info}. Row counts come from statistics; only small tables without are counted.
-
-    A table that is not found by its bare name also has `schema`. Raises Retryable, Fatal.
+    """{tables, relationships, server_info}, see catalogue.py. Row counts come from statistics; only small tables
+    without are counted. Raises Retryable, Fatal.
     """
     with understood():
         return _described(session)
 
 
 def _described(session: Session) -> dict[str, Any]:
-    names: dict[int, tuple[str, str]] = {}
-    tables: dict[int, dict[str, Any]] = {}
-    uncounted: list[int] = []
-    for oid, schema, name, rows, visible in fetch(session, catalogue.TABLES):
-        names[oid] = (schema, name)
-        tables[oid] = {"name": name} | ({} if visible else {"schema": schema}) | {"row_count": max(rows, 0)}
-        tables[oid]["columns"] = []
-        if rows == -1:
-            uncounted.append(oid)
-    for oid, name, kind, nullable, primary in fetch(session, catalogue.COLUMNS):
-        if oid in tables:
-            column = {"name": name, "type": kind, "nullable": nullable}
-            tables[oid]["columns"].append(column | ({"primary_key": True} if primary else {}))
-    for oid, rows in _counted(session, {oid: names[oid] for oid in uncounted}):
-        tables[oid]["row_count"] = rows
-    relationships = [
-        {"table": table, "column": column, "referenced_table": other, "referenced_column": key}
-        for table, column, other, key in fetch(session, catalogue.RELATIONSHIPS)
-    ]
+    found = catalogue.Described(partial(fetch, session), session.info.server_version)
+    for oid, rows in _counted(session, {oid: found.tables[oid] for oid in found.uncounted}):
+        found.tables[oid]["row_count"] = int(rows)
     version, encoding, collation = fetch(session, catalogue.SERVER)[0]
     server = {"version": _version(version), "encoding": encoding, "collation": collation}
-    return {"tables": list(tables.values()), "relationships": relationships, "server_info": server}
+    return {"tables": list(found.tables.values()), "relationships": found.relationships(), "server_info": server}
 
 
 def fingerprint(session: Session) -> str:
@@ -190,11 +174,11 @@ def read(
             yield batch
 
 
-def _counted(session: Session, tables: dict[int, tuple[str, str]]) -> list[tuple[Any, ...]]:
-    """(oid, rows) of tables, counted."""
+def _counted(session: Session, tables: dict[int, catalogue.Table]) -> list[tuple[Any, ...]]:
+    """(oid, rows) of tables, counted in one statement."""
     parts = [
-        f"SELECT {oid}::int8, count(*) FROM {sql.quoted(schema)}.{sql.quoted(name)}"  # noqa: S608 -- names quoted
-        for oid, (schema, name) in tables.items()
+        f"SELECT {oid:d}::int8, count(*) FROM {sql.quoted(table['namespace'])}.{sql.quoted(table['name'])}"  # noqa: S608 -- names quoted
+        for oid, table in tables.items()
     ]
     return fetch(session, "\nUNION ALL ".join(parts).replace("%", "%%")) if parts else []
 

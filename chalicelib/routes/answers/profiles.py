@@ -122,30 +122,53 @@ class TemplateApplied(TypedDict):
 
 
 class Column(TypedDict):
-    """A column. type: as PostgreSQL writes it. primary_key: there when it is part of it."""
+    """A column. type: as PostgreSQL writes it. base_type: what its domain stands on. enum: what it may be, in order.
+    What does not hold is left out.
+    """
 
     name: str
     type: str
     nullable: bool
     primary_key: NotRequired[bool]
+    base_type: NotRequired[str]
+    enum: NotRequired[list[str]]
+    generated: NotRequired[bool]
+    identity: NotRequired[bool]
+    comment: NotRequired[str]
 
 
 class Table(TypedDict):
-    """A table, view or foreign table. schema: where it is not found by its name alone. row_count: by statistics."""
+    """A table, view or foreign table. schema: where it is not found by its name alone; namespace: always. row_count: by
+    statistics. primary_key, unique_keys: columns in order. indexed: columns an index begins with. inherited: other
+    tables' rows are read with it. readable: false when the user may read none of it.
+    """
 
     name: str
     schema: NotRequired[str]
     row_count: int
     columns: list[Column]
+    namespace: str
+    kind: Literal["table", "view", "materialized view", "partitioned table", "foreign table"]
+    primary_key: list[str]
+    unique_keys: list[list[str]]
+    indexed: list[str]
+    inherited: NotRequired[bool]
+    readable: NotRequired[bool]
+    comment: NotRequired[str]
 
 
 class Relationship(TypedDict):
-    """A foreign key's column and the one it refers to."""
+    """A foreign key's column and the one it refers to. constraint: of a key of several columns, which are then as many
+    relationships in order. schema, referenced_schema: as the tables have them.
+    """
 
     table: str
     column: str
     referenced_table: str
     referenced_column: str
+    schema: NotRequired[str]
+    referenced_schema: NotRequired[str]
+    constraint: NotRequired[str]
 
 
 class Schema(TypedDict):
