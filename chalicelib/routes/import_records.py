@@ -11,6 +11,7 @@ from chalicelib import jobs, ledger
 from chalicelib.access import Caller
 from chalicelib.messages import between, sentence
 from chalicelib.requests import Query, Routes, invalid
+from chalicelib.routes.answers.jobs import ImportRecords
 
 routes = Routes()
 
@@ -25,7 +26,14 @@ class ImportRecordsQuery(Query):
     per_page: Annotated[int, AfterValidator(between(1, 100))] = 25
 
 
-@routes.on("GET", "/api/import/analytics/records", permission="system.import", limit="records")
+@routes.on(
+    "GET",
+    "/api/import/analytics/records",
+    permission="system.import",
+    limit="records",
+    answer=ImportRecords,
+    refuses=("not_found",),
+)
 def list_import_records(caller: Caller, query: ImportRecordsQuery) -> dict[str, Any]:
     """The job's rows in the order of types, chunks and rows."""
     job = jobs.get(caller.org, str(query.job_id))

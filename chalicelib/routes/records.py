@@ -13,6 +13,8 @@ from chalicelib.errors import NotFound
 from chalicelib.messages import MAX_FIELD_NAME, MAX_FIELDS, between, sentence
 from chalicelib.preconditions import IfMatch
 from chalicelib.requests import Body, Query, Routes, UuidText, invalid
+from chalicelib.routes.answers import Message
+from chalicelib.routes.answers import records as shapes
 
 routes = Routes()
 
@@ -35,7 +37,7 @@ class RecordsQuery(Query):
     cursor: Annotated[str, StringConstraints(max_length=100)] | None = None
 
 
-@routes.on("GET", "/api/records/{record_type}", permission="system.import", limit="records")
+@routes.on("GET", "/api/records/{record_type}", permission="system.import", limit="records", answer=shapes.Records)
 def list_records(caller: Caller, record_type: str, query: RecordsQuery) -> dict[str, Any]:
     """Records of a type: those a key or an external id names, a parent's children, or all."""
     _known(record_type)
@@ -63,7 +65,14 @@ def list_records(caller: Caller, record_type: str, query: RecordsQuery) -> dict[
     }
 
 
-@routes.on("GET", "/api/records/{record_type}/{record_id}", permission="system.import", limit="records", versioned=True)
+@routes.on(
+    "GET",
+    "/api/records/{record_type}/{record_id}",
+    permission="system.import",
+    limit="records",
+    versioned=True,
+    answer=shapes.Record,
+)
 def show_record(caller: Caller, record_type: str, record_id: str) -> dict[str, Any]:
     """One record, bare and whole."""
     _known(record_type)
@@ -77,7 +86,13 @@ class RecordFields(Body):
 
 
 @routes.on(
-    "PATCH", "/api/records/{record_type}/{record_id}", permission="system.import", limit="records", versioned=True
+    "PATCH",
+    "/api/records/{record_type}/{record_id}",
+    permission="system.import",
+    limit="records",
+    versioned=True,
+    answer=shapes.Record,
+    refuses=("precondition_required", "duplicate_key", "record_refused"),
 )
 def change_record(
     caller: Caller, record_type: str, record_id: str, if_match: IfMatch, body: RecordFields
@@ -88,7 +103,14 @@ def change_record(
     return records.show(changed, whole=True)
 
 
-@routes.on("DELETE", "/api/records/{record_type}/{record_id}", permission="system.import", limit="records")
+@routes.on(
+    "DELETE",
+    "/api/records/{record_type}/{record_id}",
+    permission="system.import",
+    limit="records",
+    answer=Message,
+    refuses=("precondition_required",),
+)
 def delete_record(caller: Caller, record_type: str, record_id: str, if_match: IfMatch) -> dict[str, Any]:
     """Delete one record. What refers to it stays as it is."""
     _known(record_type)
