@@ -37,7 +37,7 @@ class Caller:
     """The user behind a request.
 
     org: the tenant; every key is built from it. permissions: the role's and the user's own, within the token's scopes.
-    token: SHA-256 of the token, what per-principal limits count by.
+    token: SHA-256 of the token. Requests are counted by user, so that more tokens are no more requests.
     """
 
     org: str

@@ -98,6 +98,11 @@ def type_lock(org: str, record_type: str) -> Key:
     return f"O#{org}#T#{record_type}", "LOCK"
 
 
+def rate(org: str, rate_class: str, begin: int) -> Key:
+    """The count of a class's requests in the minute that begins then; apart, so that knocking slows nothing else."""
+    return f"O#{org}#R#{rate_class}", f"RATE#{begin}"
+
+
 def sequence(org: str, name: str) -> Key:
     """A per-tenant counter, for the integers some documents show."""
     return f"O#{org}", f"SEQ#{name}"

@@ -1,4 +1,4 @@
-"""What every request meets, in one place: token, permission, ids, query, body, answer, errors.
+"""What every request meets, in one place: token, permission, rate, ids, query, body, answer, errors.
 
 A route is declared on `Routes` with the permission it needs; there is no other way to make one. The function says by
 its parameters what it wants: `caller`, `query` and `body` (pydantic models), `if_match`, the segments of its path.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from chalice.app import MultiDict, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import from_json
 
-from chalicelib import access, messages, preconditions, replies, telemetry
+from chalicelib import access, messages, preconditions, rates, replies, telemetry
 from chalicelib.errors import (
     BadRequest,
     Forbidden,
@@ -37,8 +38,10 @@ MAX_BODY_BYTES = 1_048_576
 """Far above any real body (the largest are query configurations, some 10 KB), far below Lambda's 6 MB."""
 
 Public = Literal["public"]
-RateClass = Literal["profiles", "connections", "builder", "templates", "monitoring", "records", "public"]
-"""What a route's requests are counted as; each class has so many a minute (see docs/limits.md)."""
+RateClass = rates.RateClass | Public
+"""What a route's requests are counted as; each class has so many a minute (see docs/limits.md). Public ones, which ask
+for nobody's data, are not counted: there is nobody to count them by.
+"""
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 View = TypeVar("View", bound=Callable[..., "dict[str, Any] | Html"])
@@ -170,13 +173,14 @@ def _answer(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> R
 
 
 def _arguments(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> dict[str, Any]:
-    """What the function gets. The order is the order of trust: who, may they, which, what."""
+    """What the function gets. The order is the order of trust: who, may they, how often, which, what."""
     arguments: dict[str, Any] = {}
     if endpoint.permission != "public":
         caller = access.authenticate(_bearer(request), now=datetime.now(UTC))
         telemetry.identify(org=caller.org, user=caller.user_id)
         if endpoint.permission not in caller.permissions:
             raise Forbidden("This action is unauthorized.")
+        _count(endpoint, request, caller)
         arguments["caller"] = caller
     arguments |= {name: _segment(name, value) for name, value in segments.items()}
     arguments["query"] = _query(endpoint.query, request)
@@ -184,6 +188,19 @@ def _arguments(endpoint: Endpoint, request: Request, segments: dict[str, str]) -
     if endpoint.body:
         arguments["body"] = _body(endpoint.body, request)
     return {name: value for name, value in arguments.items() if name in endpoint.wants}
+
+
+def _count(endpoint: Endpoint, request: Request, caller: access.Caller) -> None:
+    """Count the request, and keep for its answer where the caller stands. Raises as rates.count."""
+    if endpoint.limit == "public":
+        return
+    try:
+        standing = rates.count(caller, endpoint.limit, now=time.time())
+    except rates.Exceeded as exceeded:
+        request.context["rate"] = exceeded.standing.headers()
+        raise
+    if standing:
+        request.context["rate"] = standing.headers()
 
 
 def _bearer(request: Request) -> str:
@@ -273,6 +290,7 @@ def translate(request: Request, get_response: Callable[[Request], Response]) -> 
         response = get_response(request)
         if not isinstance(response.body, str):
             response = replies.chalices_own(request, response)
+        response.headers |= request.context.get("rate", {})
         outcome |= {"status": response.status_code, "code": request.context.get("code")}
         if "error" in request.context:
             outcome |= telemetry.described(request.context["error"])

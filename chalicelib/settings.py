@@ -22,6 +22,7 @@ class Settings:
     kms_key: id or alias of the key that encrypts tenants' secrets.
     state_machine: ARN of the import state machine.
     allow_loopback: True only on the embedded cloud, where the sample source listens on 127.0.0.1.
+    rate_factor: what the requests a minute are multiplied by; 1 where strangers come.
     """
 
     state_table: str
@@ -30,6 +31,7 @@ class Settings:
     kms_key: str
     state_machine: str
     allow_loopback: bool = False
+    rate_factor: float = 1.0
 
 
 @cache
@@ -39,4 +41,8 @@ def get() -> Settings:
     if missing:
         raise RuntimeError("missing environment variables: " + ", ".join(missing))
     values = {name.removeprefix("WHARF_").lower(): os.environ[name] for name in _REQUIRED}
-    return Settings(**values, allow_loopback=os.environ.get("WHARF_ALLOW_LOOPBACK", "").lower() == "true")
+    return Settings(
+        **values,
+        allow_loopback=os.environ.get("WHARF_ALLOW_LOOPBACK", "").lower() == "true",
+        rate_factor=float(os.environ.get("WHARF_RATE_FACTOR") or 1),
+    )

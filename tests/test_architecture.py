@@ -38,6 +38,7 @@ FLOORS = {
             "preconditions",
             "profiles",
             "progress",
+            "rates",
             "records",
             "replies",
             "requests",
@@ -48,14 +49,18 @@ FLOORS = {
     ),
     **dict.fromkeys(
         [
+            "allowed",
+            "bounds",
             "catalogue",
             "columns",
             "decisions",
+            "diagnosis",
             "fields",
             "freescout",
             "mapping",
             "matching",
             "messages",
+            "privileges",
             "sessions",
             "sources",
             "sql",
@@ -73,6 +78,8 @@ FLOORS = {
             "dynamo",
             "encryption",
             "events",
+            "handshakes",
+            "isolation",
             "keys",
             "paths",
             "network",
@@ -89,7 +96,19 @@ FLOORS = {
 }
 """Each room's floor; a room may import its own floor and those below, never one above. Docs: docs/architecture.md."""
 
-PURE = {"catalogue", "columns", "decisions", "mapping", "sql", "targets", "templates", "transformations", "matching"}
+PURE = {
+    "catalogue",
+    "diagnosis",
+    "privileges",
+    "columns",
+    "decisions",
+    "mapping",
+    "sql",
+    "targets",
+    "templates",
+    "transformations",
+    "matching",
+}
 """Rooms of plain values in and plain values out: nothing here may reach AWS, the network or the environment."""
 
 IO = {"clients", "dynamo", "storage", "network", "settings", "encryption", "audit", "events", "telemetry"}
