@@ -85,6 +85,22 @@ HEADERS: Json = {
         "required": True,
         "schema": {"const": "Bearer"},
     },
+    "RateLimit-Limit": {
+        "description": "Requests of this kind you may send in a minute. Absent where they could not be counted.",
+        "schema": {"type": "string", "pattern": r"^\d+$"},
+    },
+    "RateLimit-Remaining": {
+        "description": "How many of them are left.",
+        "schema": {"type": "string", "pattern": r"^\d+$"},
+    },
+    "RateLimit-Reset": {
+        "description": "Seconds until they can all be sent again.",
+        "schema": {"type": "string", "pattern": r"^\d+$"},
+    },
+    "RateLimit-Policy": {
+        "description": "The limit and its window in seconds.",
+        "schema": {"type": "string", "pattern": r"^\d+;w=\d+$"},
+    },
 }
 
 SECURITY: Json = {
@@ -104,7 +120,7 @@ def codes(endpoint: Endpoint) -> set[str]:
     """Every code the endpoint may refuse with: those that come with what it takes, and its own."""
     found = {"validation_failed", "internal", "unavailable", *endpoint.refuses}
     if endpoint.permission != "public":
-        found |= {"unauthenticated", "forbidden"}
+        found |= {"unauthenticated", "forbidden", "rate_limited"}
     if "{" in endpoint.path:
         found |= {"not_found"}
     if endpoint.body:
@@ -168,7 +184,7 @@ def _responses(endpoint: Endpoint, schemas: dict[Place, Json]) -> Json:
     shape = (
         {"type": "string"} if endpoint.answer is Html else schemas.get((endpoint.method, endpoint.path, "answer"), {})
     )
-    headers = ["X-Request-Id", "Cache-Control", *(["ETag"] if endpoint.versioned else [])]
+    headers = [*_with_all(endpoint, endpoint.status), *(["ETag"] if endpoint.versioned else [])]
     title = HTTPStatus(endpoint.status).phrase
     answers: Json = {
         str(endpoint.status): {"description": title, "headers": _named(headers), "content": {media: {"schema": shape}}}
@@ -177,12 +193,18 @@ def _responses(endpoint: Endpoint, schemas: dict[Place, Json]) -> Json:
     for code in sorted(codes(endpoint)):
         by_status.setdefault(problems.STATUS[code], []).append(code)
     for status, words in sorted(by_status.items()):
-        answers[str(status)] = _refusal(status, words)
+        answers[str(status)] = _refusal(endpoint, status, words)
     return answers
 
 
-def _refusal(status: int, words: list[str]) -> Json:
-    headers = ["X-Request-Id", "Cache-Control"]
+def _with_all(endpoint: Endpoint, status: int) -> list[str]:
+    """The headers that come with every answer; who is not let in is not counted."""
+    counted = endpoint.limit != "public" and status not in (401, 403)
+    return ["X-Request-Id", "Cache-Control", *([name for name in HEADERS if "RateLimit" in name] if counted else [])]
+
+
+def _refusal(endpoint: Endpoint, status: int, words: list[str]) -> Json:
+    headers = _with_all(endpoint, status)
     headers += {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}.get(status, [])
     schema = {"allOf": [_PROBLEM, {"properties": {"code": {"enum": words}, "status": {"const": status}}}]}
     return {
