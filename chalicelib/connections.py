@@ -10,14 +10,16 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from chalicelib import encryption, network, settings
 from chalicelib.errors import Fatal, Retryable, SourceUnreachable, WharfError
 from chalicelib.profiles import Profile
 
 if TYPE_CHECKING:
-    from chalicelib.sessions import Connection
+    from chalicelib.sessions import Connection, Session
+
+Found = TypeVar("Found")
 
 CHECK_SECONDS = 15
 """For one connection test, resolving and connecting included."""
@@ -64,29 +66,40 @@ def check(found: Connection) -> dict[str, Any]:
 
 def schema(profile: Profile) -> dict[str, Any]:
     """The source's tables, relationships and server, read now. Raises SourceUnreachable, after 22 seconds at most."""
-    from chalicelib import sessions
     from chalicelib.sources import postgres
+
+    return _asked(profile, postgres.describe, SCHEMA_SECONDS, "Connection failed: the schema could not be read")
+
+
+def fingerprint(profile: Profile) -> str:
+    """Which database the profile leads to now. Raises SourceUnreachable, after 15 seconds at most."""
+    from chalicelib.sources import postgres
+
+    said = "Connection failed: the server does not say which database it is"
+    return _asked(profile, postgres.fingerprint, CHECK_SECONDS, said)
+
+
+def _asked(profile: Profile, question: Callable[[Session], Found], seconds: float, unanswered: str) -> Found:
+    from chalicelib import sessions
 
     found = of(profile)
 
-    def read() -> dict[str, Any]:
-        with sessions.connect(found, reach(found), statement_timeout_seconds=CHECK_SECONDS) as source:
-            return postgres.describe(source)
+    def ask() -> Found:
+        with sessions.connect(found, reach(found), statement_timeout_seconds=CHECK_SECONDS) as session:
+            return question(session)
 
     try:
-        return _within(SCHEMA_SECONDS, read)
+        return _within(seconds, ask)
     except (Retryable, Fatal) as error:
-        raise SourceUnreachable(
-            "Connection failed: the schema could not be read", error.message, code=error.code
-        ) from None
+        raise SourceUnreachable(unanswered, error.message, code=error.code) from None
 
 
-def _within(seconds: float, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _within(seconds: float, work: Callable[[], Found]) -> Found:
     """What `work` returns or raises, or SourceUnreachable when it takes longer.
 
     A server can draw out each step to just below that step's own time-out. The thread given up ends by those.
     """
-    outcome: queue.SimpleQueue[Callable[[], dict[str, Any]]] = queue.SimpleQueue()
+    outcome: queue.SimpleQueue[Callable[[], Found]] = queue.SimpleQueue()
 
     def run() -> None:
         try:
@@ -106,5 +119,5 @@ def _within(seconds: float, work: Callable[[], dict[str, Any]]) -> dict[str, Any
     return settled()
 
 
-def _raise(error: WharfError) -> dict[str, Any]:
+def _raise(error: WharfError) -> NoReturn:
     raise error

@@ -25,7 +25,7 @@ class TypePlan(TypedDict):
 
 
 class Plan(TypedDict):
-    """profile: connection fields, the password still encrypted. source_id: the database's fingerprint.
+    """profile: connection fields, the password still encrypted. source_id: what its records' ids derive from.
 
     queries: type -> query configuration. origins: type -> where its external ids come from, also for types that are
     not part of this job. types: in the order they are imported. policy: see jobs.policy.

@@ -24,8 +24,17 @@ if TYPE_CHECKING:
 
 Profile = dict[str, Any]
 
-SHOWN = ("id", "name", "database_type", "host", "port", "database", "username", "ssl_mode", "description", "notes")
+SHOWN = (
+    *("id", "name", "database_type", "host", "port", "database", "username", "ssl_mode", "description", "notes"),
+    "mode_config",
+)
 """What a caller writes and reads back; all else is made here. The password is not among them."""
+
+SYNC = {"sync_enabled": False, "last_sync_at": None, "sync_stats": None}
+"""A profile that does not import by itself, which none does yet, and never did."""
+
+UNTRIED = {"last_tested_at": None, "last_test_result": None, **SYNC}
+"""What a profile remembers of what was done with it, before anything was."""
 
 CONNECTION_STATUSES = ("success", "failed", "untested")
 
@@ -43,26 +52,30 @@ _SEARCHED_JOBS = 300
 
 
 def create(org: str, user: dict[str, str], values: Mapping[str, Any]) -> Profile:
-    """A new profile. `values` holds the fields of SHOWN but the id, and `password`."""
+    """A new profile. `values` holds the fields of SHOWN but the id, and `password`.
+
+    source_id, fingerprint, source: which database it imports from, once it has; see identities.py.
+    """
     profile_id = str(uuid.uuid4())
-    stamp = _stamp()
+    now = stamp()
     profile = {
         "org": org,
         "id": profile_id,
         **{field: values.get(field) for field in SHOWN if field != "id"},
         "password": _sealed(org, profile_id, values.get("password")),
         "created_by": user,
-        "last_tested_at": None,
-        "last_test_result": None,
+        **UNTRIED,
         "template_id": None,
         "template_options": {},
         "template_copy": None,
         "queries": {},
         "has_custom_queries": False,
         "source_id": None,
+        "fingerprint": None,
+        "source": None,
         "version": 1,
-        "created_at": stamp,
-        "updated_at": stamp,
+        "created_at": now,
+        "updated_at": now,
     }
     dynamo.put("state", keys.profile(org, profile_id), profile)
     audit.note(org, user, "profile.created", f"profile/{profile_id}")
@@ -106,7 +119,7 @@ def update(
         if known["password"] and _moves(known, changes):
             raise Invalid("Validation failed", errors={"password": [sentence("missing", "password")]})
         seen |= {field: known[field] for field in _REACHED_BY if field in changes}
-    profile = _set(org, profile_id, changes | {"updated_at": _stamp()}, seen=seen)
+    profile = _set(org, profile_id, changes | {"updated_at": stamp()}, seen=seen)
     audit.note(org, user, "profile.updated", f"profile/{profile_id}", fields=sorted(changes))
     return profile
 
@@ -129,7 +142,7 @@ def apply_template(
         "template_id": template_id,
         "template_options": options,
         "template_copy": copy,
-        "updated_at": _stamp(),
+        "updated_at": stamp(),
     }
     profile = _set(org, profile_id, changes, seen=seen)
     audit.note(org, user, "profile.template_applied", f"profile/{profile_id}", fields=["template_id"])
@@ -141,7 +154,7 @@ def note_test(org: str, profile_id: str, result: dict[str, Any]) -> Profile:
 
     The version stays: who tries the connection between looking and saving has seen what they change.
     """
-    return _set(org, profile_id, {"last_tested_at": _stamp(), "last_test_result": result}, new_version=False)
+    return _set(org, profile_id, {"last_tested_at": stamp(), "last_test_result": result}, new_version=False)
 
 
 def _seen(known: Profile, if_match: IfMatch) -> dict[str, Any]:
@@ -246,7 +259,8 @@ def queries(profile: Profile, schema: dict[str, Any] | None = None) -> dict[str,
 def show(profile: Profile) -> dict[str, Any]:
     """A profile as lists show it."""
     return {
-        **{field: profile[field] for field in SHOWN},
+        **{field: profile.get(field) for field in SHOWN},
+        **{field: profile.get(field, unset) for field, unset in SYNC.items()},
         "created_by": profile["created_by"],
         "last_tested_at": _seconds(profile["last_tested_at"]),
         "template_id": profile["template_id"],
@@ -308,7 +322,8 @@ def _not_found() -> NotFound:
     return NotFound("Import profile not found")
 
 
-def _stamp() -> str:
+def stamp() -> str:
+    """Now, as it is stored."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from chalicelib import audit, history, jobs, modes, profiles, progress, statistics
+from chalicelib import audit, history, identities, jobs, modes, profiles, progress, statistics
 from chalicelib.access import Caller
 from chalicelib.messages import between, sentence
 from chalicelib.modes import ModeConfig
@@ -56,11 +56,11 @@ class JobOptions(Body):
 
 
 class JobBody(Body):
-    """A job: which profile, how, and what to do with what is there."""
+    """A job: which profile, how, and what to do with what is there; the profile says that if this does not."""
 
     profile_id: uuid.UUID
     options: JobOptions = JobOptions()
-    mode_config: ModeConfig = ModeConfig()
+    mode_config: ModeConfig | None = None
 
 
 STATUSES = ("pending", "running", "completed", "failed", "cancelled")
@@ -155,11 +155,13 @@ def create_job(caller: Caller, body: JobBody) -> dict[str, Any]:
 )
 def import_profile(caller: Caller, profile_id: str) -> dict[str, Any]:
     """Starts an import of the profile as it is configured."""
-    return start(caller, profile_id, JobOptions(), ModeConfig())
+    return start(caller, profile_id, JobOptions())
 
 
-def start(caller: Caller, profile_id: str, options: JobOptions, mode: ModeConfig) -> dict[str, Any]:
-    """The started job. Raises NotFound, BadRequest while another job runs on the profile, Invalid."""
+def start(caller: Caller, profile_id: str, options: JobOptions, mode: ModeConfig | None = None) -> dict[str, Any]:
+    """The started job. Raises NotFound, BadRequest while another job runs on the profile, Invalid; Conflict when the
+    profile has come to lead to another database, SourceUnreachable when that cannot be told.
+    """
     profile = profiles.get(caller.org, profile_id)
     types = list(profiles.queries(profile))
     if not types:
@@ -168,6 +170,8 @@ def start(caller: Caller, profile_id: str, options: JobOptions, mode: ModeConfig
     if unknown:
         fields = [f"options.selected_types.{index}" for index in unknown]
         raise invalid({field: [sentence("selected", field)] for field in fields})
+    identities.check(profile)
+    mode = mode or ModeConfig.model_validate(profile.get("mode_config") or {})
     job = jobs.start(
         caller.org,
         profile,

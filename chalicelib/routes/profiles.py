@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from chalicelib import connections, fields, network, profiles
+from chalicelib import connections, copies, fields, identities, network, profiles
 from chalicelib.access import Caller
 from chalicelib.messages import between, printable, sentence
+from chalicelib.modes import ModeConfig
 from chalicelib.pages import Page, paged
 from chalicelib.preconditions import IfMatch
 from chalicelib.requests import Body, Routes, invalid
@@ -57,17 +58,34 @@ class ConnectionBody(Body):
 
 
 class ProfileBody(ConnectionBody):
-    """A new profile. name: as people call it. description, notes: free text."""
+    """A new profile. name: as people call it. description, notes: free text. mode_config: for jobs that bring none."""
 
     name: _Name
     description: _Text | None = None
     notes: _Text | None = None
+    mode_config: ModeConfig | None = None
 
 
 class ProfileChange(ProfileBody):
     """The same; an absent, null or empty password keeps the stored one, other absent optional fields theirs."""
 
     password: Annotated[str, StringConstraints(max_length=1000), AfterValidator(_without_nul)] | None = None  # type: ignore[assignment]
+
+
+class CopyBody(Body):
+    """How the copy is called, and what it is for: "<name> - Copy" and what the original says, unless said otherwise."""
+
+    name: _Name | None = None
+    description: _Text | None = None
+
+
+class SourceBody(Body):
+    """Whether another database has the data that was imported before. fingerprint: of the database that was asked
+    about; when it is another one by now, nothing is decided.
+    """
+
+    decision: Literal["same_data", "new_source"]
+    fingerprint: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
 
 
 class TemplateBody(Body):
@@ -117,14 +135,21 @@ def create_profile(caller: Caller, body: ProfileBody) -> dict[str, Any]:
 @routes.on("GET", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles", versioned=True)
 def show_profile(caller: Caller, profile_id: str) -> dict[str, Any]:
     """One profile, bare, with its configuration and latest jobs."""
-    return profiles.show_whole(profiles.get(caller.org, profile_id))
+    profile = profiles.get(caller.org, profile_id)
+    return profiles.show_whole(profile) | {"source": identities.show(profile)}
 
 
 @routes.on("PUT", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles")
 def update_profile(caller: Caller, profile_id: str, if_match: IfMatch, body: ProfileChange) -> dict[str, Any]:
     """Changes the profile; a job that runs on it keeps what it started with."""
-    profile = profiles.update(caller.org, profile_id, caller.who(), body.model_dump(exclude_unset=True), if_match)
+    profile = profiles.update(caller.org, profile_id, caller.who(), _changes(body), if_match)
     return {"message": "Import profile updated successfully", "profile": profiles.show(profile)}
+
+
+def _changes(body: ProfileChange) -> dict[str, Any]:
+    """What was sent; a mode is said whole, whatever its defaults become."""
+    mode = {"mode_config": body.mode_config.model_dump()} if body.mode_config else {}
+    return body.model_dump(exclude_unset=True) | mode
 
 
 @routes.on("DELETE", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles")
@@ -173,3 +198,33 @@ def apply_template(caller: Caller, profile_id: str, if_match: IfMatch, body: Tem
     profile = profiles.apply_template(caller.org, profile_id, caller.who(), wanted, options, copy, if_match)
     shown = profiles.show(profile) | {"configuration": profiles.configuration(profile)}
     return {"message": "Template applied successfully", "profile": shown}
+
+
+@routes.on(
+    "POST",
+    "/api/import/profiles/{profile_id}/duplicate",
+    permission="system.import",
+    limit="profiles",
+    status=201,
+    idempotent=True,
+)
+def duplicate_profile(caller: Caller, profile_id: str, if_match: IfMatch, body: CopyBody) -> dict[str, Any]:
+    """Makes another profile like this one, with a past of its own."""
+    sent = body.model_dump(exclude_unset=True)
+    original, copy = copies.make(caller.org, profile_id, caller.who(), sent, if_match)
+    return {
+        "message": "Import profile duplicated successfully",
+        "original_profile": {"id": original["id"], "name": original["name"]},
+        "duplicate_profile": copies.show(copy),
+    }
+
+
+@routes.on("POST", "/api/import/profiles/{profile_id}/source", permission="system.import", limit="connections")
+def decide_source(caller: Caller, profile_id: str, body: SourceBody) -> dict[str, Any]:
+    """Says whether the database the profile leads to now is the one it imported before, or another source."""
+    profile = identities.decide(caller.org, profile_id, caller.who(), body.decision, body.fingerprint)
+    return {
+        "message": "Import source confirmed successfully",
+        "source": identities.show(profile),
+        "profile": profiles.show(profile),
+    }

@@ -13,6 +13,7 @@ from typing import Any
 from chalicelib import (
     connections,
     dynamo,
+    identities,
     jobs,
     keys,
     network,
@@ -96,22 +97,12 @@ def _make(job: Job) -> Plan:
     }
 
 
-def _confirm_source(profile: dict[str, Any], source_id: str) -> str:
-    """The database's fingerprint, kept on the profile at its first import; another one there stops the job."""
-    known = profile.get("source_id")
-    if known is None:
-        key, unset = (
-            keys.profile(profile["org"], profile["id"]),
-            "attribute_not_exists(#source_id) OR #source_id = :none",
-        )
-        values = {"source_id": source_id, "none": None}
-        try:
-            known = dynamo.update("state", key, "SET #source_id = :source_id", values, condition=unset)["source_id"]
-        except Refused as refused:  # a plan made at the same moment was first
-            known = (refused.item or {}).get("source_id")
-    if known != source_id:
+def _confirm_source(profile: profiles.Profile, fingerprint: str) -> str:
+    """The identity of the profile's records; a database other than the one that has to be there stops the job."""
+    identity = identities.confirm(profile, fingerprint)
+    if identity is None:
         raise Fatal("The profile now leads to another database than the one it imported before", code="source_changed")
-    return source_id
+    return identity
 
 
 def _cut(job: Job, record_type: str, query: Query, connection: Any, limit: int | None) -> TypePlan:
