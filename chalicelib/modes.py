@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from chalicelib.messages import between
+from chalicelib.messages import between, described
 from chalicelib.requests import Body
 
 MatchField = Literal["email", "external_id"]
@@ -20,12 +20,14 @@ MatchField = Literal["email", "external_id"]
 _FieldName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
+@described(enum=["exact", "exact_match", "case_insensitive", "case_insensitive_match"])
 def _available(strategy: str) -> str:
     if strategy.startswith("fuzzy"):
         raise PydanticCustomError("fuzzy", "not available")
     return strategy
 
 
+@described(type="number")
 def _number(value: Any) -> int | float:
     """A union's findings would name its members as if they were fields."""
     if isinstance(value, bool) or not isinstance(value, int | float):

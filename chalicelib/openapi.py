@@ -281,9 +281,9 @@ class Words(GenerateJsonSchema):
 
 
 def _narrowed(schema: Json, validator: Any) -> Json:
-    """The schema with a validator's own keywords; one that is there already has to hold as well."""
+    """The schema with a validator's own keywords; where both have a pattern, both have to hold."""
     keywords: Json = getattr(validator, "json_schema", {})
-    if any(schema.get(word, value) != value for word, value in keywords.items()):
+    if "pattern" in schema and "pattern" in keywords:
         return {"allOf": [schema, keywords]}
     return schema | keywords
 

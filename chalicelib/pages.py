@@ -22,7 +22,7 @@ Entry = TypeVar("Entry")
 
 
 class Page(Query):
-    """Which page of a list. page, per_page: as numbers; at most 100 a page. cursor: instead of page, what the page
+    """Which page of a list. page: counted from 1. per_page: entries of one page. cursor: instead of page, what the page
     before gave as `next_cursor`; it stays right while entries come and go."""
 
     page: Annotated[int, AfterValidator(messages.between(1, 1_000_000))] = 1
@@ -33,6 +33,7 @@ class Page(Query):
 _DAY = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
 
+@messages.described(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 def _day(value: Any) -> date:
     """pydantic alone would also take a time, a week or a number of seconds."""
     if isinstance(value, str) and _DAY.match(value):
