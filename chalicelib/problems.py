@@ -19,6 +19,26 @@ class ConnectionError(TypedDict):  # noqa: A001 -- the reference's name
     error: str
 
 
+class Source(TypedDict):
+    """The database a profile imports from. fingerprint: which one it is, however it is reached. confirmed_at: when a
+    person said so.
+    """
+
+    host: str | None
+    port: int | None
+    database: str | None
+    fingerprint: str
+    confirmed_at: NotRequired[str | None]
+
+
+class Decision(TypedDict):
+    """What has to be said first, and where."""
+
+    method: str
+    path: str
+    decisions: list[str]
+
+
 class Problem(TypedDict):
     """A refusal, for two kinds of reader in one body: `message` and `errors`, and the members of RFC 9457.
 
@@ -26,7 +46,8 @@ class Problem(TypedDict):
     fields. code: a stable word for programs. request_id: what the log has the request under. type: a URN made of the
     code. title: the status in words. status: the HTTP status. detail: the first thing that is wrong. instance: the path
     that was asked for. connection_error: of a source that cannot be reached. running_job: the id of the job that is in
-    the way. running_jobs: how many are. version: the version that stands.
+    the way. running_jobs: how many are. version: the version that stands. known_source, found_source: the database that was
+    imported from before, and the one that is there now. decide: what a person has to say first.
     """
 
     message: str
@@ -42,6 +63,9 @@ class Problem(TypedDict):
     running_job: NotRequired[str]
     running_jobs: NotRequired[int]
     version: NotRequired[int]
+    known_source: NotRequired[Source | None]
+    found_source: NotRequired[Source]
+    decide: NotRequired[Decision]
 
 
 SOURCE = (

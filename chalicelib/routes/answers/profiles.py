@@ -6,6 +6,8 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from chalicelib.catalogue import Relationship, Table
+from chalicelib.problems import Source
 from chalicelib.routes.answers import Listed, Person
 
 
@@ -44,7 +46,7 @@ class TemplateTaken(TypedDict):
 class Profile(TypedDict):
     """A profile as lists show it; its password is never shown. template: null as long as none was taken.
     has_custom_queries: whether queries were saved for it. last_tested_at, last_test_result: of the latest connection
-    test; null when there was none.
+    test; null when there was none. mode_config: for jobs that bring none. version: rises with every change.
     """
 
     id: str
@@ -57,12 +59,17 @@ class Profile(TypedDict):
     ssl_mode: str
     description: str | None
     notes: str | None
+    mode_config: dict[str, Any] | None
+    sync_enabled: bool
+    last_sync_at: str | None
+    sync_stats: dict[str, Any] | None
     created_by: Person
     last_tested_at: str | None
     template_id: str | None
     template: TemplateTaken | None
     has_custom_queries: bool
     last_test_result: ConnectionTest | None
+    version: int
     created_at: str
     updated_at: str
 
@@ -101,11 +108,50 @@ class LatestJob(TypedDict):
 
 
 class WholeProfile(Profile):
-    """A profile with its configuration. template_options: as they were chosen. import_jobs: its latest ten."""
+    """A profile with its configuration. template_options: as they were chosen. import_jobs: its latest ten. source: null
+    before the first import.
+    """
 
     template_options: dict[str, Any]
     configuration: Configuration
     import_jobs: list[LatestJob]
+    source: Source | None
+
+
+class SourceDecided(TypedDict):
+    """The source as it is now."""
+
+    message: str
+    source: Source | None
+    profile: Profile
+
+
+class Named(TypedDict):
+    """Which profile."""
+
+    id: str
+    name: str
+
+
+class Copy(TypedDict):
+    """The new profile. configuration: that of the original."""
+
+    id: str
+    name: str
+    description: str | None
+    created_at: str
+    configuration: Configuration
+    sync_enabled: bool
+    last_sync_at: str | None
+    sync_stats: dict[str, Any] | None
+
+
+class ProfileDuplicated(TypedDict):
+    """The profile that was copied, and the copy."""
+
+    message: str
+    original_profile: Named
+    duplicate_profile: Copy
 
 
 class ConfiguredProfile(Profile):
@@ -119,56 +165,6 @@ class TemplateApplied(TypedDict):
 
     message: str
     profile: ConfiguredProfile
-
-
-class Column(TypedDict):
-    """A column. type: as PostgreSQL writes it. base_type: what its domain stands on. enum: what it may be, in order.
-    What does not hold is left out.
-    """
-
-    name: str
-    type: str
-    nullable: bool
-    primary_key: NotRequired[bool]
-    base_type: NotRequired[str]
-    enum: NotRequired[list[str]]
-    generated: NotRequired[bool]
-    identity: NotRequired[bool]
-    comment: NotRequired[str]
-
-
-class Table(TypedDict):
-    """A table, view or foreign table. schema: where it is not found by its name alone; namespace: always. row_count: by
-    statistics. primary_key, unique_keys: columns in order. indexed: columns an index begins with. inherited: other
-    tables' rows are read with it. readable: false when the user may read none of it.
-    """
-
-    name: str
-    schema: NotRequired[str]
-    row_count: int
-    columns: list[Column]
-    namespace: str
-    kind: Literal["table", "view", "materialized view", "partitioned table", "foreign table"]
-    primary_key: list[str]
-    unique_keys: list[list[str]]
-    indexed: list[str]
-    inherited: NotRequired[bool]
-    readable: NotRequired[bool]
-    comment: NotRequired[str]
-
-
-class Relationship(TypedDict):
-    """A foreign key's column and the one it refers to. constraint: of a key of several columns, which are then as many
-    relationships in order. schema, referenced_schema: as the tables have them.
-    """
-
-    table: str
-    column: str
-    referenced_table: str
-    referenced_column: str
-    schema: NotRequired[str]
-    referenced_schema: NotRequired[str]
-    constraint: NotRequired[str]
 
 
 class Schema(TypedDict):

@@ -47,6 +47,7 @@ class WholeTemplate(Template):
     queries: dict[str, dict[str, Any]]
     metadata: dict[str, Any]
     created_by: Person | None
+    version: int
     updated_at: str
 
 
