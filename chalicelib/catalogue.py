@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 COUNTED_BYTES = 8_000_000
 """A table below this that was never analysed is counted exactly, a matter of milliseconds (-1 says so); a larger one is

@@ -15,16 +15,19 @@ from pydantic_core import PydanticCustomError
 
 from chalicelib import audit, history, identities, jobs, modes, profiles, progress, statistics
 from chalicelib.access import Caller
-from chalicelib.messages import between, sentence
+from chalicelib.messages import between, described, sentence
 from chalicelib.modes import ModeConfig
 from chalicelib.pages import Page, Period, cut, first, paged
+from chalicelib.problems import SOURCE
 from chalicelib.requests import Body, Routes, invalid
+from chalicelib.routes.answers import jobs as shapes
 
 routes = Routes()
 
 RecordType = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
+@described()
 def _later(_: Any) -> None:
     raise PydanticCustomError("later", "not available")
 
@@ -67,6 +70,7 @@ STATUSES = ("pending", "running", "completed", "failed", "cancelled")
 """What a job's status may be asked for. A job that has not begun shows as running, so no job is `pending`."""
 
 
+@described(items={"enum": list(STATUSES)})
 def _statuses(value: Any) -> list[str]:
     """One status, several with commas, or a list of such."""
     given = value if isinstance(value, list) else [value]
@@ -98,7 +102,11 @@ class JobsQuery(Period, Page):
         )
 
 
-@routes.on("GET", "/api/import/jobs", permission="system.import", limit="monitoring")
+START_REFUSED = (*SOURCE, "job_running", "source_changed")
+"""The codes a start may be refused with that are its own."""
+
+
+@routes.on("GET", "/api/import/jobs", permission="system.import", limit="monitoring", answer=shapes.Jobs)
 def list_jobs(caller: Caller, query: JobsQuery) -> dict[str, Any]:
     """The organisation's jobs, newest first. Days cost nothing; other filters look at every job of the days."""
     days = query.date_from, query.date_to
@@ -121,7 +129,7 @@ def _place(job: jobs.Job) -> str:
     return str(job["id"])
 
 
-@routes.on("GET", "/api/import/jobs/stats", permission="system.import", limit="monitoring")
+@routes.on("GET", "/api/import/jobs/stats", permission="system.import", limit="monitoring", answer=shapes.JobStatistics)
 def show_statistics(caller: Caller, query: Period) -> dict[str, Any]:
     """How the jobs made in these days ended, in numbers, and the newest of them."""
     days = query.date_from, query.date_to
@@ -144,14 +152,28 @@ def _summary(shown: dict[str, Any]) -> dict[str, Any]:
     return {"id": shown["id"], "profile_name": shown["profile"]["name"], **{word: shown[word] for word in words}}
 
 
-@routes.on("POST", "/api/import/jobs", permission="system.import", limit="monitoring", status=201)
+@routes.on(
+    "POST",
+    "/api/import/jobs",
+    permission="system.import",
+    limit="monitoring",
+    status=201,
+    answer=shapes.JobStarted,
+    refuses=(*START_REFUSED, "not_found"),
+)
 def create_job(caller: Caller, body: JobBody) -> dict[str, Any]:
     """Starts an import of the profile."""
     return start(caller, str(body.profile_id), body.options, body.mode_config)
 
 
 @routes.on(
-    "POST", "/api/import/profiles/{profile_id}/import", permission="system.import", limit="monitoring", status=201
+    "POST",
+    "/api/import/profiles/{profile_id}/import",
+    permission="system.import",
+    limit="monitoring",
+    status=201,
+    answer=shapes.JobStarted,
+    refuses=START_REFUSED,
 )
 def import_profile(caller: Caller, profile_id: str) -> dict[str, Any]:
     """Starts an import of the profile as it is configured."""
@@ -184,19 +206,28 @@ def start(caller: Caller, profile_id: str, options: JobOptions, mode: ModeConfig
     return answer | ({"warnings": found} if (found := modes.conflicts(mode)) else {})
 
 
-@routes.on("GET", "/api/import/jobs/{job_id}", permission="system.import", limit="monitoring")
+@routes.on("GET", "/api/import/jobs/{job_id}", permission="system.import", limit="monitoring", answer=shapes.Job)
 def show_job(caller: Caller, job_id: str) -> dict[str, Any]:
     """One job in full, bare."""
     return progress.show(jobs.get(caller.org, job_id))
 
 
-@routes.on("GET", "/api/import/jobs/{job_id}/status", permission="system.import", limit="monitoring")
+@routes.on(
+    "GET", "/api/import/jobs/{job_id}/status", permission="system.import", limit="monitoring", answer=shapes.JobStatus
+)
 def show_status(caller: Caller, job_id: str) -> dict[str, Any]:
     """What changes while the job runs; cheap enough to ask every second."""
     return progress.status(jobs.get(caller.org, job_id))
 
 
-@routes.on("POST", "/api/import/jobs/{job_id}/cancel", permission="system.import", limit="monitoring")
+@routes.on(
+    "POST",
+    "/api/import/jobs/{job_id}/cancel",
+    permission="system.import",
+    limit="monitoring",
+    answer=shapes.JobStopped,
+    refuses=("invalid_status",),
+)
 def cancel_job(caller: Caller, job_id: str) -> dict[str, Any]:
     """Stops the job and waits a little for its workers to let go; what they wrote stays and is counted."""
     job = jobs.cancel(caller.org, job_id)

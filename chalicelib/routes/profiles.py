@@ -12,21 +12,26 @@ from pydantic_core import PydanticCustomError
 
 from chalicelib import connections, copies, fields, identities, network, profiles
 from chalicelib.access import Caller
-from chalicelib.messages import between, printable, sentence
+from chalicelib.messages import between, described, printable, sentence
 from chalicelib.modes import ModeConfig
 from chalicelib.pages import Page, paged
 from chalicelib.preconditions import IfMatch
+from chalicelib.problems import SOURCE
 from chalicelib.requests import Body, Routes, invalid
+from chalicelib.routes.answers import Message
+from chalicelib.routes.answers import profiles as shapes
 
 routes = Routes()
 
 
+@described()
 def _host(value: str) -> str:
     if not network.is_host(value):
         raise PydanticCustomError("format", "not a host")
     return value
 
 
+@described(pattern=r"^[^\x00]*$")
 def _without_nul(value: str) -> str:
     if "\0" in value:
         raise PydanticCustomError("format", "NUL")
@@ -95,6 +100,7 @@ class TemplateBody(Body):
     options: dict[str, Any] = {}
 
 
+@described(enum=list(profiles.CONNECTION_STATUSES))
 def _status(value: str) -> str:
     if value not in profiles.CONNECTION_STATUSES:
         raise PydanticCustomError("one_of", "unknown", {"allowed": ", ".join(profiles.CONNECTION_STATUSES)})
@@ -111,7 +117,7 @@ class ProfilesQuery(Page):
     search: Annotated[str, StringConstraints(strip_whitespace=True, max_length=255)] = ""
 
 
-@routes.on("GET", "/api/import/profiles", permission="system.import", limit="profiles")
+@routes.on("GET", "/api/import/profiles", permission="system.import", limit="profiles", answer=shapes.Profiles)
 def list_profiles(caller: Caller, query: ProfilesQuery) -> dict[str, Any]:
     """The organisation's profiles, newest first."""
     wanted = query.search.casefold()
@@ -125,21 +131,32 @@ def list_profiles(caller: Caller, query: ProfilesQuery) -> dict[str, Any]:
     return paged(found, query, place=profiles.place, show=profiles.show)
 
 
-@routes.on("POST", "/api/import/profiles", permission="system.import", limit="profiles", status=201)
+@routes.on(
+    "POST", "/api/import/profiles", permission="system.import", limit="profiles", status=201, answer=shapes.ProfileSaved
+)
 def create_profile(caller: Caller, body: ProfileBody) -> dict[str, Any]:
     """Saves a connection. It is not tried: that is what test-connection is for."""
     profile = profiles.create(caller.org, caller.who(), body.model_dump())
     return {"message": "Import profile created successfully", "profile": profiles.show(profile)}
 
 
-@routes.on("GET", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles", versioned=True)
+@routes.on(
+    "GET",
+    "/api/import/profiles/{profile_id}",
+    permission="system.import",
+    limit="profiles",
+    versioned=True,
+    answer=shapes.WholeProfile,
+)
 def show_profile(caller: Caller, profile_id: str) -> dict[str, Any]:
     """One profile, bare, with its configuration and latest jobs."""
     profile = profiles.get(caller.org, profile_id)
     return profiles.show_whole(profile) | {"source": identities.show(profile)}
 
 
-@routes.on("PUT", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles")
+@routes.on(
+    "PUT", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles", answer=shapes.ProfileSaved
+)
 def update_profile(caller: Caller, profile_id: str, if_match: IfMatch, body: ProfileChange) -> dict[str, Any]:
     """Changes the profile; a job that runs on it keeps what it started with."""
     profile = profiles.update(caller.org, profile_id, caller.who(), _changes(body), if_match)
@@ -152,20 +169,40 @@ def _changes(body: ProfileChange) -> dict[str, Any]:
     return body.model_dump(exclude_unset=True) | mode
 
 
-@routes.on("DELETE", "/api/import/profiles/{profile_id}", permission="system.import", limit="profiles")
+@routes.on(
+    "DELETE",
+    "/api/import/profiles/{profile_id}",
+    permission="system.import",
+    limit="profiles",
+    answer=Message,
+    refuses=("profile_in_use",),
+)
 def delete_profile(caller: Caller, profile_id: str, if_match: IfMatch) -> dict[str, Any]:
     """Removes the profile, unless a job runs on it. What was imported stays."""
     profiles.delete(caller.org, profile_id, caller.who(), if_match)
     return {"message": "Import profile deleted successfully"}
 
 
-@routes.on("POST", "/api/import/profiles/test-connection", permission="system.import", limit="connections")
+@routes.on(
+    "POST",
+    "/api/import/profiles/test-connection",
+    permission="system.import",
+    limit="connections",
+    answer=shapes.ConnectionTested,
+)
 def test_new_connection(caller: Caller, body: ConnectionBody) -> dict[str, Any]:  # noqa: ARG001 -- nothing is stored
     """Tries a connection that is not saved; a failure is an answer, not an error."""
     return {"connection_test": connections.check(connections.typed(body.model_dump()))}
 
 
-@routes.on("POST", "/api/import/profiles/{profile_id}/test-connection", permission="system.import", limit="connections")
+@routes.on(
+    "POST",
+    "/api/import/profiles/{profile_id}/test-connection",
+    permission="system.import",
+    limit="connections",
+    answer=shapes.ConnectionTested,
+    refuses=("secret_unusable",),
+)
 def test_connection(caller: Caller, profile_id: str) -> dict[str, Any]:
     """Tries the profile's connection and keeps the result on the profile."""
     profile = profiles.get(caller.org, profile_id)
@@ -174,7 +211,14 @@ def test_connection(caller: Caller, profile_id: str) -> dict[str, Any]:
     return {"connection_test": result}
 
 
-@routes.on("GET", "/api/import/profiles/{profile_id}/schema", permission="system.import", limit="profiles")
+@routes.on(
+    "GET",
+    "/api/import/profiles/{profile_id}/schema",
+    permission="system.import",
+    limit="profiles",
+    answer=shapes.SchemaRead,
+    refuses=SOURCE,
+)
 def show_schema(caller: Caller, profile_id: str) -> dict[str, Any]:
     """The source's tables, columns and relationships, read now."""
     described = connections.schema(profiles.get(caller.org, profile_id))
@@ -182,7 +226,13 @@ def show_schema(caller: Caller, profile_id: str) -> dict[str, Any]:
     return {"schema": described, "server_info": server_info}
 
 
-@routes.on("PUT", "/api/import/profiles/{profile_id}/template", permission="system.import", limit="templates")
+@routes.on(
+    "PUT",
+    "/api/import/profiles/{profile_id}/template",
+    permission="system.import",
+    limit="templates",
+    answer=shapes.TemplateApplied,
+)
 def apply_template(caller: Caller, profile_id: str, if_match: IfMatch, body: TemplateBody) -> dict[str, Any]:
     """Takes a template and its options as the profile's configuration."""
     from chalicelib import own_templates, templates
@@ -207,6 +257,8 @@ def apply_template(caller: Caller, profile_id: str, if_match: IfMatch, body: Tem
     limit="profiles",
     status=201,
     idempotent=True,
+    answer=shapes.ProfileDuplicated,
+    refuses=("secret_unusable",),
 )
 def duplicate_profile(caller: Caller, profile_id: str, if_match: IfMatch, body: CopyBody) -> dict[str, Any]:
     """Makes another profile like this one, with a past of its own."""
@@ -219,7 +271,14 @@ def duplicate_profile(caller: Caller, profile_id: str, if_match: IfMatch, body: 
     }
 
 
-@routes.on("POST", "/api/import/profiles/{profile_id}/source", permission="system.import", limit="connections")
+@routes.on(
+    "POST",
+    "/api/import/profiles/{profile_id}/source",
+    permission="system.import",
+    limit="connections",
+    answer=shapes.SourceDecided,
+    refuses=(*SOURCE, "no_source", "source_changed"),
+)
 def decide_source(caller: Caller, profile_id: str, body: SourceBody) -> dict[str, Any]:
     """Says whether the database the profile leads to now is the one it imported before, or another source."""
     profile = identities.decide(caller.org, profile_id, caller.who(), body.decision, body.fingerprint)

@@ -12,6 +12,8 @@ from chalicelib.access import Caller
 from chalicelib.messages import MAX_FIELDS, finite, printable, sentence
 from chalicelib.preconditions import IfMatch
 from chalicelib.requests import Body, Routes, invalid
+from chalicelib.routes.answers import Message
+from chalicelib.routes.answers import templates as shapes
 
 routes = Routes()
 
@@ -56,7 +58,7 @@ class TemplateBody(Body):
         return self.model_dump() | {"queries": queries, "supported_types": types}
 
 
-@routes.on("GET", "/api/import/templates", permission="system.import", limit="templates")
+@routes.on("GET", "/api/import/templates", permission="system.import", limit="templates", answer=shapes.Templates)
 def list_templates(caller: Caller) -> dict[str, Any]:
     """All templates, the system's first; there are a handful, so no pages."""
     from chalicelib import templates
@@ -65,14 +67,28 @@ def list_templates(caller: Caller) -> dict[str, Any]:
     return {"data": [*map(_system, templates.all()), *own]}
 
 
-@routes.on("POST", "/api/import/templates", permission="system.configure", limit="templates", status=201)
+@routes.on(
+    "POST",
+    "/api/import/templates",
+    permission="system.configure",
+    limit="templates",
+    status=201,
+    answer=shapes.TemplateSaved,
+)
 def create_template(caller: Caller, body: TemplateBody) -> dict[str, Any]:
     """Keeps a template for the organisation's profiles to take."""
     template = own_templates.create(caller.org, caller.who(), body.checked())
     return {"message": "Template created successfully", "template": own_templates.show(template, whole=True)}
 
 
-@routes.on("GET", "/api/import/templates/{template_id}", permission="system.import", limit="templates", versioned=True)
+@routes.on(
+    "GET",
+    "/api/import/templates/{template_id}",
+    permission="system.import",
+    limit="templates",
+    versioned=True,
+    answer=shapes.WholeTemplate,
+)
 def show_template(caller: Caller, template_id: str) -> dict[str, Any]:
     """One template, bare, with its queries."""
     from chalicelib import templates
@@ -90,7 +106,14 @@ def show_template(caller: Caller, template_id: str) -> dict[str, Any]:
     }
 
 
-@routes.on("PUT", "/api/import/templates/{template_id}", permission="system.configure", limit="templates")
+@routes.on(
+    "PUT",
+    "/api/import/templates/{template_id}",
+    permission="system.configure",
+    limit="templates",
+    answer=shapes.TemplateSaved,
+    refuses=("system_template",),
+)
 def replace_template(caller: Caller, template_id: str, if_match: IfMatch, body: TemplateBody) -> dict[str, Any]:
     """Writes the template anew; profiles that took it keep what they took."""
     if_match.check(own_templates.get(caller.org, template_id)["version"], "template")
@@ -98,7 +121,14 @@ def replace_template(caller: Caller, template_id: str, if_match: IfMatch, body: 
     return {"message": "Template updated successfully", "template": own_templates.show(template, whole=True)}
 
 
-@routes.on("DELETE", "/api/import/templates/{template_id}", permission="system.configure", limit="templates")
+@routes.on(
+    "DELETE",
+    "/api/import/templates/{template_id}",
+    permission="system.configure",
+    limit="templates",
+    answer=Message,
+    refuses=("system_template",),
+)
 def delete_template(caller: Caller, template_id: str, if_match: IfMatch) -> dict[str, Any]:
     """Removes the template; profiles that took it keep what they took."""
     own_templates.delete(caller.org, template_id, caller.who(), if_match)
