@@ -49,12 +49,11 @@ FLOORS = {
     ),
     **dict.fromkeys(
         [
-            "allowed",
-            "bounds",
             "catalogue",
             "columns",
             "decisions",
             "diagnosis",
+            "expressions",
             "fields",
             "freescout",
             "mapping",
