@@ -6,17 +6,16 @@ draw out each step to just below that step's own time-out.
 
 from __future__ import annotations
 
-import queue
-import threading
+import time
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from chalicelib import encryption, network, settings
-from chalicelib.errors import Fatal, Retryable, SourceUnreachable, WharfError
+from chalicelib import encryption, isolation, network, settings
+from chalicelib.errors import Fatal, Retryable, SourceUnreachable
 from chalicelib.profiles import Profile
 
 if TYPE_CHECKING:
+    from chalicelib.privileges import Privileges
     from chalicelib.sessions import Connection, Session
 
 Found = TypeVar("Found")
@@ -55,13 +54,20 @@ def reach(found: Connection) -> network.Address:
 
 def check(found: Connection) -> dict[str, Any]:
     """A connection test as the API shows it, whether it succeeds or fails. Takes at most 15 seconds."""
+    from chalicelib.diagnosis import Diagnosis
     from chalicelib.sources import postgres
 
+    test, ends = Diagnosis(found.ssl_mode, found.database), time.monotonic() + CHECK_SECONDS
+    test.reached("dns")
     try:
-        information = _within(CHECK_SECONDS, lambda: postgres.check(found, reach(found)))
+        address = reach(found)
+
+        def look(tell: isolation.Tell) -> tuple[dict[str, Any], Privileges]:
+            return postgres.check(found, address, told=lambda *stage: tell(stage))
+
+        return test.succeeded(*_within(ends - time.monotonic(), look, heard=lambda stage: test.reached(*stage)))
     except SourceUnreachable as error:
-        return {"success": False, "message": error.message, "error": error.error}
-    return {"success": True, "message": "Connection successful", "database_info": information}
+        return test.failed(error)
 
 
 def schema(profile: Profile) -> dict[str, Any]:
@@ -84,7 +90,7 @@ def _asked(profile: Profile, question: Callable[[Session], Found], seconds: floa
 
     found = of(profile)
 
-    def ask() -> Found:
+    def ask(_: isolation.Tell) -> Found:
         with sessions.connect(found, reach(found), statement_timeout_seconds=CHECK_SECONDS) as session:
             return question(session)
 
@@ -94,30 +100,20 @@ def _asked(profile: Profile, question: Callable[[Session], Found], seconds: floa
         raise SourceUnreachable(unanswered, error.message, code=error.code) from None
 
 
-def _within(seconds: float, work: Callable[[], Found]) -> Found:
+def _within(
+    seconds: float, work: Callable[[isolation.Tell], Found], *, heard: isolation.Tell = lambda _: None
+) -> Found:
     """What `work` returns or raises, or SourceUnreachable when it takes longer.
 
-    A server can draw out each step to just below that step's own time-out. The thread given up ends by those.
+    A server can draw out each step to just below that step's own time-out.
     """
-    outcome: queue.SimpleQueue[Callable[[], Found]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            found = work()
-        except WharfError as error:
-            outcome.put(partial(_raise, error))
-        else:
-            outcome.put(lambda: found)
-
-    threading.Thread(target=run, daemon=True).start()
     try:
-        settled = outcome.get(timeout=seconds)
-    except queue.Empty:
+        return isolation.within(seconds, work, heard=heard)
+    except isolation.Overdue:
         raise SourceUnreachable(
             "Connection failed: the server did not answer in time", "Connection timed out", code="timed_out"
         ) from None
-    return settled()
-
-
-def _raise(error: WharfError) -> NoReturn:
-    raise error
+    except isolation.Ended:
+        raise SourceUnreachable(
+            "Connection failed: what the server sent could not be borne", "Connection given up", code="source_protocol"
+        ) from None

@@ -17,8 +17,9 @@ from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGconn
 
-from chalicelib import refusals, values, watch
+from chalicelib import handshakes, refusals, values, watch
 from chalicelib.errors import Fatal, Retryable, SourceUnreachable, WharfError
 from chalicelib.network import Address
 
@@ -56,41 +57,85 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
 
     timeout_seconds: float = 60
 
+    def __init__(self, opened: PGconn) -> None:
+        super().__init__(opened)
+        self._adapters = values.plain().adapters
+
     def __exit__(self, *_: object) -> None:
         """Close at once: nothing was written, and a COMMIT would wait for whatever the server does next."""
         self.close()
 
 
-def connect(connection: Connection, address: Address, *, statement_timeout_seconds: float = 60) -> Session:
+def connect(
+    connection: Connection,
+    address: Address,
+    *,
+    statement_timeout_seconds: float = 60,
+    told: handshakes.Told = lambda *_: None,
+) -> Session:
     """An open, read-only session at exactly that address. Raises SourceUnreachable. Close it after use."""
+    parameters = _parameters(connection, address)
+    session = Session(handshakes.opened(parameters, seconds=CONNECT_TIMEOUT_SECONDS, told=told))
     try:
-        session = Session.connect(
-            host=address.host,
-            hostaddr=address.ip,
-            port=address.port,
-            dbname=connection.database,
-            user=connection.username,
-            password=connection.password,
-            sslmode=connection.ssl_mode,
-            **_identity(connection.ssl_mode),
-            gssencmode="disable",
-            passfile=f"{os.devnull}/none",  # none of the environment
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            application_name="wharf",
-            client_encoding="utf8",
-            context=values.plain(),
-        )
-    except psycopg.Error as error:
-        raise refusals.unreachable(error) from None
-    except UnicodeError:
-        raise SourceUnreachable(*refusals.UNREACHABLE["other"]) from None
-    try:
+        told("select", session.pgconn.ssl_in_use)
         session.timeout_seconds = statement_timeout_seconds
         _settle(session)
     except WharfError as error:
         session.close()
         raise SourceUnreachable("Connection failed: the server broke off", error.message) from None
     return session
+
+
+def _parameters(connection: Connection, address: Address) -> dict[str, str | int]:
+    """Everything libpq can be told, so that nothing is left for the environment, a service file or a home directory.
+
+    Each value is one value: `host` and `hostaddr` were checked, `dbname` is no connection string where it does not
+    stand alone, and a NUL, at which C ends a text, would cut off all that follows it.
+    """
+    typed = (connection.database, connection.username, connection.password, connection.ssl_mode, address.host)
+    if any("\0" in text for text in typed):
+        raise SourceUnreachable(*refusals.UNREACHABLE["other"], code="source_other")
+    return {
+        "host": address.host,
+        "hostaddr": address.ip,
+        "port": address.port,
+        "dbname": connection.database,
+        "user": connection.username,
+        "password": connection.password,
+        "passfile": _NO_FILE,
+        "sslmode": connection.ssl_mode,
+        **_identity(connection.ssl_mode),
+        **_NOT_OF_THE_ENVIRONMENT,
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "application_name": "wharf",
+        "client_encoding": "utf8",
+    }
+
+
+_NO_FILE = f"{os.devnull}/none"
+
+_NOT_OF_THE_ENVIRONMENT = {
+    "options": "",
+    "channel_binding": "prefer",
+    "gssencmode": "disable",
+    "gssdelegation": "0",
+    "krbsrvname": "postgres",
+    "sslnegotiation": "postgres",
+    "sslcertmode": "disable",  # nobody is shown a certificate of ours
+    "sslcert": "",
+    "sslkey": "",
+    "sslcrl": "",
+    "sslcrldir": "",
+    "sslsni": "1",
+    "ssl_min_protocol_version": "TLSv1.2",
+    "ssl_max_protocol_version": "",
+    "min_protocol_version": "3.0",
+    "max_protocol_version": "3.0",
+    "requirepeer": "",
+    "target_session_attrs": "any",
+    "load_balance_hosts": "disable",
+}
+"""What libpq reads from variables (PGOPTIONS, PGSSLCERT, ...) when it is not told: its own defaults, in words."""
 
 
 def _identity(ssl_mode: str) -> dict[str, Any]:
@@ -100,7 +145,9 @@ def _identity(ssl_mode: str) -> dict[str, Any]:
     is no way to say "any method": libpq takes it for a list without entries and refuses every login. A certificate is
     verified against Mozilla's authorities, since a Lambda has no `~/.postgresql/root.crt`.
     """
-    asked: dict[str, Any] = {} if ssl_mode == "verify-full" else {"require_auth": "!password"}
+    asked: dict[str, Any] = {"require_auth": "!password", "sslrootcert": _NO_FILE}
+    if ssl_mode == "verify-full":
+        asked["require_auth"] = "none,password,md5,scram-sha-256"
     if ssl_mode in ("verify-ca", "verify-full"):
         import certifi
 

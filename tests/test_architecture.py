@@ -197,7 +197,7 @@ def test_the_front_door_is_light() -> None:
 
 
 def test_broad_excepts_stand_where_a_failure_is_recorded_and_nowhere_else() -> None:
-    allowed = {"app.py", "chalicelib/steps/__init__.py", "chalicelib/telemetry.py"}
+    allowed = {"app.py", "chalicelib/isolation.py", "chalicelib/steps/__init__.py", "chalicelib/telemetry.py"}
     found = set()
     for path in [ROOT / "app.py", *(ROOT / "chalicelib").rglob("*.py"), *(ROOT / "cli").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from chalicelib import catalogue, sql
+from chalicelib import catalogue, privileges, sql
 from chalicelib.errors import Fatal, SourceUnreachable, WharfError
+from chalicelib.handshakes import Told
 from chalicelib.network import Address
+from chalicelib.privileges import Privileges
 from chalicelib.sessions import MAX_CATALOGUE_BYTES, Connection, Session, bounded, connect, fetch, understood
 from chalicelib.sql import Bounds, Query
 
@@ -50,17 +52,30 @@ class Range(NamedTuple):
     rows: int
 
 
-def check(connection: Connection, address: Address) -> dict[str, Any]:
-    """{version, database, table_count, size} of a database that can be reached. Raises SourceUnreachable."""
-    with connect(connection, address, statement_timeout_seconds=CHECK_TIMEOUT_SECONDS) as session:
+def check(
+    connection: Connection, address: Address, *, told: Told = lambda *_: None
+) -> tuple[dict[str, Any], Privileges]:
+    """{version, database, table_count, size} of a database that can be reached, and what its user may do.
+
+    Raises SourceUnreachable. told: called with each stage as it begins.
+    """
+    with connect(connection, address, statement_timeout_seconds=CHECK_TIMEOUT_SECONDS, told=told) as session:
         try:
             with understood():
-                ((version, name, tables, size),) = fetch(session, catalogue.CHECK, seconds=CHECK_TIMEOUT_SECONDS)
-                found = {"version": _version(version), "database": _said(name)}
-                return found | {"table_count": int(tables), "size": _said(size)}
+                found = information(session)
+                told("privileges", session.pgconn.ssl_in_use)
+                return found, privileges.read(partial(fetch, session), _said)
         except WharfError as error:
             message = "Connection failed: the server did not answer a query"
             raise SourceUnreachable(message, error.message, code=error.code) from None
+
+
+def information(session: Session) -> dict[str, Any]:
+    """{version, database, table_count, size} as the server tells them. Raises Retryable, Fatal."""
+    with understood():
+        ((version, name, tables, size),) = fetch(session, catalogue.CHECK)
+        found: dict[str, Any] = {"version": _version(version), "database": _said(name)}
+        return found | {"table_count": int(tables), "size": _said(size)}
 
 
 def describe(session: Session) -> dict[str, Any]:

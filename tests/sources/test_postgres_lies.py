@@ -93,8 +93,8 @@ def test_answers_that_no_postgresql_gives(answer: Answer) -> None:
 
 def test_a_name_that_a_server_gives_itself_is_short_and_on_one_line() -> None:
     answer = says([b"9" * 500_000, b"\x1b[31m<x>\n" + b"x" * 500_000, b"3", b"1 MB\r\n" * 100_000])
-    with server(liar(answer)) as address:
-        found = postgres.check(ME, address)
+    with server(liar(answer)) as address, sessions.connect(ME, address) as session:
+        found = postgres.information(session)
     assert found["table_count"] == 3
     assert found["version"] == "PostgreSQL " + "9" * 20
     assert found["database"].startswith("[31m<x>x")

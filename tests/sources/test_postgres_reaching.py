@@ -53,7 +53,7 @@ def silent_after_login(caller: socket.socket) -> None:
 
 
 def test_a_database_that_answers_says_what_it_is(freescout_db: Database) -> None:
-    found = postgres.check(freescout_db.connection, freescout_db.address)
+    found, _ = postgres.check(freescout_db.connection, freescout_db.address)
     assert found["version"].startswith("PostgreSQL 1")
     assert found["database"] == "freescout"
     assert found["table_count"] == 29
@@ -124,7 +124,7 @@ def test_the_password_is_not_given_in_clear(freescout_db: Database) -> None:
 
 def test_the_checked_address_is_used_not_the_name(freescout_db: Database) -> None:
     address = replace(freescout_db.address, host="name.that.does.not.resolve.invalid")
-    assert postgres.check(freescout_db.connection, address)["database"] == "freescout"
+    assert postgres.check(freescout_db.connection, address)[0]["database"] == "freescout"
 
 
 def test_the_password_is_not_in_a_repr(freescout_db: Database) -> None:

@@ -37,7 +37,7 @@ def attempt(place: Database, address: Address, ssl_mode: str) -> str | None:
         found = postgres.check(replace(place.connection, ssl_mode=ssl_mode), address)
     except SourceUnreachable as refused:
         return refused.code
-    assert found["database"] == "freescout"
+    assert found[0]["database"] == "freescout"
     return None
 
 
