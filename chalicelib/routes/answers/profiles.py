@@ -20,13 +20,37 @@ class DatabaseInfo(TypedDict):
     size: str
 
 
+class ConnectionStage(TypedDict):
+    """One step of the way to the tables. milliseconds: until the next one began, null when it was not come to.
+    hint: what a person can do about a failure.
+    """
+
+    name: Literal["dns", "tcp", "tls", "auth", "select", "privileges"]
+    status: Literal["ok", "failed", "skipped"]
+    message: str
+    hint: str | None
+    milliseconds: int | None
+
+
+class ConnectionWarning(TypedDict):
+    """What works and should not stay so."""
+
+    code: str
+    message: str
+    hint: str
+
+
 class ConnectionTest(TypedDict):
-    """How a connection test ended. database_info: of one that succeeded. error: the short cause of one that failed."""
+    """How a connection test ended. database_info: of one that succeeded. error: the short cause of one that failed.
+    stages, warnings: how far it came, and what to change; a test kept since before there were any has none.
+    """
 
     success: bool
     message: str
     database_info: NotRequired[DatabaseInfo]
     error: NotRequired[str]
+    stages: NotRequired[list[ConnectionStage]]
+    warnings: NotRequired[list[ConnectionWarning]]
 
 
 class ConnectionTested(TypedDict):
