@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import connect, progress, summary, terminal
+from cli import connect, progress, sources, summary, terminal
 from cli.client import Client
 from cli.connect import JOBS
-from cli.failures import INTERRUPTED
+from cli.failures import INTERRUPTED, ApiError
 from cli.terminal import Json
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Start an import and see it through.")
@@ -54,10 +54,14 @@ def run(
         "import_filters": {"limit": limit} if limit else None,
         "batch_size": batch_size,
     }
-    body: dict[str, Any] = {"profile_id": connect.profile(api, profile)["id"], "options": _given(options)}
+    profile_id = connect.profile(api, profile)["id"]
+    body: dict[str, Any] = {"profile_id": profile_id, "options": _given(options)}
     if mode:
         body["mode_config"] = {"import_mode": mode.value}
-    job = api.post(JOBS, body)["job"]
+    try:
+        job = api.post(JOBS, body)["job"]
+    except ApiError as refusal:
+        raise sources.asked(refusal, profile_id, as_json=as_json) from None
     if no_wait:
         return terminal.print_json(job) if as_json else terminal.out().print(job["id"])
     terminal.note(f"Job {job['id']} started.")

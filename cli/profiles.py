@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from cli import connect, templates, terminal
+from cli import connect, sources, templates, terminal
 from cli.connect import PROFILES
-from cli.failures import FAILED, USAGE, Failure
+from cli.failures import FAILED, USAGE, ApiError, Failure
 from cli.terminal import Json
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Databases to import from.")
@@ -68,6 +68,7 @@ def show(ctx: typer.Context, profile: Profile, as_json: Json = False) -> None:
     rows["template"] = (found.get("template") or {}).get("name")
     configuration = found.get("configuration") or {}
     rows["imports"] = ", ".join(configuration.get("queries") or {}) or configuration.get("target_type")
+    rows["mode"] = (found.get("mode_config") or {}).get("import_mode")
     rows["last test"] = _tested(found)
     rows["created"] = terminal.moment(found.get("created_at"))
     for number, job in enumerate(found.get("import_jobs") or []):
@@ -165,6 +166,47 @@ def delete(
     terminal.confirm_deletion(question, yes=yes)
     answer = api.delete(f"{PROFILES}/{found['id']}")
     terminal.print_json(answer) if as_json else terminal.note(answer["message"] + ".")
+
+
+@app.command()
+def duplicate(
+    ctx: typer.Context,
+    profile: Profile,
+    name: Annotated[str | None, typer.Option(help="What to call the copy. Default: the name and ` - Copy`.")] = None,
+    description: Annotated[str | None, typer.Option(help="What the copy is for. Default: as the original's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make another profile like this one, password included. It imports into the same records."""
+    api = connect.client(ctx)
+    given = {"name": name, "description": description}
+    body = {word: value for word, value in given.items() if value is not None}
+    answer = api.post(f"{PROFILES}/{connect.profile(api, profile)['id']}/duplicate", body)
+    if as_json:
+        return terminal.print_json(answer["duplicate_profile"])
+    terminal.note(answer["message"] + ".")
+    terminal.out().print(answer["duplicate_profile"]["id"])
+    return None
+
+
+@app.command()
+def source(
+    ctx: typer.Context,
+    profile: Profile,
+    decision: Annotated[sources.Decision, typer.Argument(help="What the database there is now.")],
+    fingerprint: Annotated[
+        str | None, typer.Option(help="Only if it still is this database, as a refused start printed it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what the database is that a profile leads to now: the data it imported before, or a new source."""
+    api = connect.client(ctx)
+    profile_id = connect.profile(api, profile)["id"]
+    body = {"decision": decision.value.replace("-", "_")} | ({"fingerprint": fingerprint} if fingerprint else {})
+    try:
+        answer = api.post(f"{PROFILES}/{profile_id}/source", body)
+    except ApiError as refusal:
+        raise sources.asked(refusal, profile_id, as_json=as_json) from None
+    terminal.print_json(answer["source"]) if as_json else terminal.note(answer["message"] + ".")
 
 
 @app.command("test")
