@@ -211,20 +211,38 @@ def source(
 
 @app.command("test")
 def check(ctx: typer.Context, profile: Profile, as_json: Json = False) -> None:
-    """Test a profile's connection. Exit code 1 when the database cannot be reached."""
+    """Test a profile's connection, stage by stage. Exit code 1 when the database cannot be reached or read."""
     api = connect.client(ctx)
     result = api.post(f"{PROFILES}/{connect.profile(api, profile)['id']}/test-connection")["connection_test"]
     if as_json:
         terminal.print_json(result)
-    elif result["success"]:
+    else:
+        _print_test(result)
+    if not result["success"]:
+        raise typer.Exit(FAILED) if as_json else _failed(result)
+
+
+def _print_test(result: dict[str, Any]) -> None:
+    """How far it came, what is there, and what should change."""
+    stages = terminal.table("stage", "", "what was found", "ms", right=("ms",))
+    for stage in result.get("stages") or []:
+        taken = stage["milliseconds"]
+        message = Text(terminal.tame(stage["message"]))
+        stages.add_row(stage["name"], stage["status"], message, "" if taken is None else str(taken))
+    terminal.out().print(stages)
+    for warning in result.get("warnings") or []:
+        terminal.note(f"Warning: {warning['message']}")
+        terminal.note(f"  {warning['hint']}")
+    if result["success"]:
         found = result.get("database_info") or {}
         words = {"version": "server", "database": "database", "table_count": "tables", "size": "size"}
         terminal.note(result["message"] + ".")
         terminal.out().print(terminal.grid({shown: found.get(word) for word, shown in words.items()}))
-    else:
-        raise Failure(f"{result['message']}.", hint=result.get("error"))
-    if not result["success"]:
-        raise typer.Exit(FAILED)
+
+
+def _failed(result: dict[str, Any]) -> Failure:
+    hints = [stage["hint"] for stage in result.get("stages") or [] if stage["status"] == "failed"]
+    return Failure(f"{result['message']}: {result['error']}.", hint=hints[0] if hints else None)
 
 
 @app.command()

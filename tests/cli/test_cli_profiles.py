@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 
@@ -98,6 +99,49 @@ def test_a_failed_connection_test_is_exit_code_1(wharf: Wharf, api: Api, form: t
     result = wharf("profiles", "test", "production", *form)
     assert result.exit_code == 1
     assert "Connection refused" in result.output
+
+
+SHOULD_CHANGE = {"code": "can_write", "message": "The user may change 2 of 2 tables: a, b.", "hint": "CREATE ROLE x"}
+
+
+def stages(*ends: str) -> list[dict[str, Any]]:
+    names = ("dns", "tcp", "tls", "auth", "select", "privileges")
+    return [
+        {
+            "name": name,
+            "status": end,
+            "message": f"About {name}.",
+            "hint": f"Mend {name}." if end == "failed" else None,
+            "milliseconds": None if end == "skipped" else 7,
+        }
+        for name, end in zip(names, ends, strict=True)
+    ]
+
+
+def test_a_connection_test_shows_its_stages_and_warnings(wharf: Wharf, api: Api) -> None:
+    information = {"version": "PostgreSQL 18.1", "database": "shop", "table_count": 2, "size": "8 MB"}
+    passed = {"success": True, "message": "Connection successful", "database_info": information}
+    passed |= {"stages": stages("ok", "ok", "skipped", "ok", "ok", "ok"), "warnings": [SHOULD_CHANGE]}
+    api.on(f"POST /api/import/profiles/{ID}/test-connection", (200, {"connection_test": passed}))
+    result = wharf("profiles", "test", "production")
+    assert result.exit_code == 0
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["tcp", "ok", "About", "tcp.", "7"] in rows
+    assert ["tls", "skipped", "About", "tls."] in rows
+    assert "PostgreSQL 18.1" in result.stdout
+    assert "Warning: The user may change 2 of 2 tables: a, b." in result.stderr
+    assert "CREATE ROLE x" in result.stderr
+
+
+def test_a_failed_connection_test_says_where_and_what_to_do(wharf: Wharf, api: Api) -> None:
+    failed = {"success": False, "message": "Connection failed: the server refused the login", "error": "Password wrong"}
+    failed |= {"stages": stages("ok", "ok", "ok", "failed", "skipped", "skipped"), "warnings": []}
+    api.on(f"POST /api/import/profiles/{ID}/test-connection", (200, {"connection_test": failed}))
+    result = wharf("profiles", "test", "production")
+    assert result.exit_code == 1
+    assert "auth" in result.stdout
+    assert "Connection failed: the server refused the login: Password wrong." in " ".join(result.stderr.split())
+    assert "Mend auth." in result.stderr
 
 
 def test_template_options_are_names_and_values(wharf: Wharf, api: Api) -> None:
