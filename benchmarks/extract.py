@@ -43,7 +43,7 @@ def _alternate(source: Source, name: str) -> Times:
     """Each range of a type read by us and copied raw, in turns; the faster of two goes each."""
     query, total = source.queries[name], Times()
     with source.session() as session:
-        for place, part in enumerate(postgres.plan(session, query)):
+        for place, part in enumerate(postgres.plan(session, query).ranges):
             sides = [_timed(_read_range, session, query, part), _timed(copied, session, query, part)]
             for turn in range(2):
                 for side in (0, 1) if (place + turn) % 2 else (1, 0):
@@ -72,7 +72,7 @@ def _packed(source: Source, name: str) -> int:
     """Read and pack a type as the plan and extract steps do; its rows."""
     rows = 0
     with source.session() as session:
-        for part in postgres.plan(session, source.queries[name]):
+        for part in postgres.plan(session, source.queries[name]).ranges:
             batches = postgres.read(session, source.queries[name], part.bounds)
             rows += storage.pack(row for batch in batches for row in batch)[1]
     return rows

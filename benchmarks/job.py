@@ -94,8 +94,9 @@ def _history(seen: Seen) -> None:
 
     def items_of(key: str) -> list[Event]:
         name = next(name for name in chunks if f"/{name}/" in key)
-        high = 9_000_000_000
-        return [{"chunk": number, "low": high, "high": high, "rows": CHUNK_ROWS} for number in range(chunks[name])]
+        key = '["9000000000"]'
+        item = {"low": key, "high": key, "rows": CHUNK_ROWS, "raw": None}
+        return [{"chunk": number, **item} for number in range(chunks[name])]
 
     walk = Walk(task, items_of)
     org, job = planned["org"], planned["job"]

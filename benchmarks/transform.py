@@ -37,7 +37,7 @@ def _ours(source: Source, name: str, folder: Path) -> int:
     """Ranges to raw chunk files, and those to files of accepted rows."""
     query, mapper, rows = source.queries[name], Mapper(source.queries[name], targets.get(name)), 0
     with source.session() as session:
-        for number, part in enumerate(postgres.plan(session, query)):
+        for number, part in enumerate(postgres.plan(session, query).ranges):
             batches = postgres.read(session, query, part.bounds)
             raw, _ = storage.pack(row for batch in batches for row in batch)
             (folder / f"{name}.{number}.raw").write_bytes(raw)

@@ -12,16 +12,32 @@ from typing import Any, TypedDict
 from chalicelib import keys, storage, targets
 from chalicelib.decisions import Scope
 from chalicelib.jobs import Job
+from chalicelib.ranges import Column
 from chalicelib.sql import Query
 
 
+class Item(TypedDict):
+    """One chunk of a manifest. low, high: see sql.Bounds, each a JSON array of its columns' texts. rows: how many were
+    counted. raw: the S3 key of the rows, where they have been read already; then there are no bounds.
+    """
+
+    chunk: int
+    low: str | None
+    high: str | None
+    rows: int
+    raw: str | None
+
+
 class TypePlan(TypedDict):
-    """One record type: its name, the S3 key of its manifest, and how many chunks and rows that lists."""
+    """One record type: its name, the S3 key of its manifest (of Items), how many chunks and rows that lists, and what
+    columns the rows had.
+    """
 
     type: str
     manifest: str
     chunks: int
     rows: int
+    columns: list[Column]
 
 
 class Plan(TypedDict):
@@ -60,6 +76,13 @@ def of(job: Job) -> Plan:
 def query(key: str, record_type: str) -> Query:
     """A type's query, parsed once a worker."""
     return Query.model_validate(load(key)["queries"][record_type])
+
+
+@lru_cache(maxsize=32)
+def columns(key: str, record_type: str) -> list[Column]:
+    """What columns a type's rows had when the job was planned."""
+    found = next(type_plan["columns"] for type_plan in load(key)["types"] if type_plan["type"] == record_type)
+    return [Column(*column) for column in found]
 
 
 def scope(job: Job, record_type: str) -> Scope:

@@ -35,9 +35,11 @@ Statement = tuple[str, list[Any]]
 
 
 class Bounds(NamedTuple):
-    """A range of keys, both ends included: the first and the last, each column's value as PostgreSQL writes it."""
+    """A range of keys: behind `low` (None: from the first) up to `high`, which is included; each column's value as
+    PostgreSQL writes it.
+    """
 
-    low: tuple[str, ...]
+    low: tuple[str, ...] | None
     high: tuple[str, ...]
 
 
@@ -162,19 +164,22 @@ def select(query: Query, bounds: Bounds | None = None, *, unkeyed: bool = False,
     return (f"{text}\nLIMIT %s", [*values, limit]) if limit is not None else (text, values)
 
 
-def boundaries(query: Query, chunk_rows: int, *, chunk_bytes: int, limit: int | None = None) -> Statement:
-    """The first and the last row of each chunk, ascending: (rows up to here, without a key, begins, ends, key...).
+def boundaries(query: Query, chunk_rows: int, *, chunk_bytes: int) -> Statement:
+    """The last key of each chunk, ascending: (rows and bytes up to here, without a key, key...), the key as text.
 
-    One scan. Rows that share a key stay together, whatever the chunk's size; a limit is cut at the same places. Rows
-    in which a column of the key is null are one last chunk, `without a key`. The key's columns come as text.
+    One scan. A chunk ends with the key that brings its rows, or its wide columns' bytes, to a whole multiple; rows that
+    share a key stay together, whatever the chunk's size. Rows in which a column of the key is null come last and count
+    as one, `without a key`.
     """
     names = [f"k{place}" for place in range(len(query.key))]
     measured = ", ".join(f"{_raw(part)} AS {name}" for part, name in zip(query.key, names, strict=True))
-    columns, bucket = "rank() OVER keys - 1 AS place, count(*) OVER keys AS upto", f"place / {int(chunk_rows)}"
+    columns = "rank() OVER keys - 1 AS place, count(*) OVER keys AS upto, lead(unkeyed) OVER keys AS behind"
+    full, size = [f"upto / {int(chunk_rows)} <> place / {int(chunk_rows)}"], "0"
     if query.width:
         measured += f", {_raw(query.width)} AS width"
-        columns += ", sum(width) OVER keys AS bytes"
-        bucket += f" + div(bytes::numeric, {int(chunk_bytes)})"
+        columns, size = columns + ", sum(width) OVER keys AS bytes", "coalesce(bytes, 0)"
+        # Of rows that share a key each stands for all: the widest finds the chunk full at the latest when it is.
+        full.append(f"floor(bytes / {chunk_bytes}) <> floor((bytes - width * (upto - place)) / {int(chunk_bytes)})")
     where, values = _where(query)
     unkeyed = " OR ".join(f"{name} IS NULL" for name in names)
     # Nulls of one column stand last by themselves; those of several would else stand everywhere.
@@ -183,17 +188,10 @@ def boundaries(query: Query, chunk_rows: int, *, chunk_bytes: int, limit: int | 
     inner = f"SELECT {measured}\n{_from(query, _needed(query))}{where}\nOFFSET 0"
     found = f"SELECT *, {unkeyed} AS unkeyed FROM (\n{inner}\n) AS measured"  # noqa: S608 -- see the docstring
     placed = f"SELECT *, {columns} FROM (\n{found}\n) AS found {window}"  # noqa: S608
-    cut = "\nWHERE place < %s" if limit is not None else ""
-    chunks = f"SELECT *, CASE WHEN unkeyed THEN -1 ELSE {bucket} END AS bucket FROM (\n{placed}\n) AS placed{cut}"  # noqa: S608
-    edges = ", ".join(f"bucket IS DISTINCT FROM {side}(bucket) OVER keys AS {name}" for side, name in _SIDES)
-    bounded = f"SELECT *, {edges} FROM (\n{chunks}\n) AS chunks {window}"  # noqa: S608
-    shown = ", ".join(["upto", "unkeyed", "begins", "ends", *(f"{name}::text" for name in names)])
-    text = f"{_with(query)}SELECT {shown} FROM (\n{bounded}\n) AS bounded WHERE begins OR ends\nORDER BY upto, ends"  # noqa: S608
-    return text, values + ([limit] if limit is not None else [])
-
-
-_SIDES = (("lag", "begins"), ("lead", "ends"))
-"""Whose chunk is another one: the row before, for one that begins a chunk; the row behind, for one that ends it."""
+    shown = ", ".join(["upto", size, "unkeyed", *(f"{name}::text" for name in names)])
+    ends = f"unkeyed IS DISTINCT FROM behind OR NOT unkeyed AND ({' OR '.join(full)})"
+    text = f"{_with(query)}SELECT DISTINCT {shown} FROM (\n{placed}\n) AS placed\nWHERE {ends}\nORDER BY upto"  # noqa: S608
+    return text, values
 
 
 def key(query: Query) -> Statement:
@@ -259,15 +257,18 @@ def _where(query: Query, bounds: Bounds | None = None, *, unkeyed: bool = False)
     parts = [f"({_raw(part)})" for part in query.key]
     if unkeyed:
         conditions.append("(" + " OR ".join(f"{part} IS NULL" for part in parts) + ")")
-    if bounds is not None and len(parts) == 1:
-        conditions.append(f"{parts[0]} BETWEEN %s AND %s")
-        values += [*bounds.low, *bounds.high]
-    elif bounds is not None:
-        columns, marks = ", ".join(parts), ", ".join(["%s"] * len(parts))
-        conditions += [f"ROW({columns}) >= ROW({marks})", f"ROW({columns}) <= ROW({marks})"]
-        # A comparison of rows is settled by the first columns that differ, so a later one may be null.
-        conditions += [f"{part} IS NOT NULL" for part in parts]
-        values += [*bounds.low, *bounds.high]
+    if bounds is not None:
+        columns, marks = (
+            (f"ROW({', '.join(parts)})", f"ROW({', '.join(['%s'] * len(parts))})")
+            if len(parts) > 1
+            else (parts[0], "%s")
+        )
+        for operator, ends in ((">", bounds.low), ("<=", bounds.high)):
+            if ends is not None:
+                conditions.append(f"{columns} {operator} {marks}")
+                values += ends
+        if len(parts) > 1:  # a comparison of rows is settled by the first columns that differ: a later one may be null
+            conditions += [f"{part} IS NOT NULL" for part in parts]
     return ("\nWHERE " + "\n  AND ".join(conditions) if conditions else ""), values
 
 

@@ -60,6 +60,7 @@ FLOORS = {
             "matching",
             "messages",
             "privileges",
+            "ranges",
             "sessions",
             "sources",
             "sql",

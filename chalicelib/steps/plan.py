@@ -1,4 +1,5 @@
-"""plan: the profile is frozen into the job, the source is counted and cut into chunks.
+"""plan: the profile is frozen into the job, the source is counted and cut into chunks. Rows that no key can cut are
+read here and now, in one go, and written as chunks.
 
 In: {org, job}. Out: {state, org, job, bucket, dry_run, types: [{type, manifest, chunks}], count, index}. Of two plans
 made at once the first one stored stands, and both answer with it. Refuses a job that has ended or is being cancelled:
@@ -8,9 +9,13 @@ made at once the first one stored stands, and both answer with it. Refuses a job
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from chalicelib import (
+    chunks,
+    configured,
     connections,
     dynamo,
     identities,
@@ -26,15 +31,19 @@ from chalicelib import (
     telemetry,
 )
 from chalicelib.dynamo import Refused
-from chalicelib.errors import Fatal, NotFound
+from chalicelib.errors import Fatal, NotFound, Retryable
 from chalicelib.jobs import Job
-from chalicelib.plans import Plan, TypePlan
+from chalicelib.plans import Item, Plan, TypePlan
+from chalicelib.ranges import CHUNK_BYTES, Cut
 from chalicelib.sources import postgres
-from chalicelib.sql import Query
-from chalicelib.steps import Clock, JobEvent, step
+from chalicelib.steps import RESERVE_SECONDS, Clock, JobEvent, step
 
 CHUNK_ROWS = 1_000
 """Rows of a chunk: about a second of load, 0.5 MB compressed, $0.13 of Step Functions a million rows."""
+
+
+LOOK_EVERY_CHUNKS = 20
+"""How soon a long pass notices that its job has been stopped: a second or two."""
 
 
 class Event(JobEvent):
@@ -42,7 +51,7 @@ class Event(JobEvent):
 
 
 @step
-def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
+def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:
     """Plan the job, unless it has been."""
     job = jobs.get(event["org"], event["job"])
     if job["status"] == "pending":
@@ -53,7 +62,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
     if job["status"] != "running":
         return {"state": "ended"}
     if "plan" not in job:
-        job = _freeze(job, _make(job))
+        job = _freeze(job, _make(job, remaining))
     if job["status"] != "running" or "plan" not in job:
         return {"state": "ended"}
     plan = plans.of(job)
@@ -70,7 +79,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noq
     }
 
 
-def _make(job: Job) -> Plan:
+def _make(job: Job, remaining: Clock) -> Plan:
     try:
         profile = profiles.get(job["org"], job["profile"]["id"])
     except NotFound:
@@ -78,12 +87,16 @@ def _make(job: Job) -> Plan:
     address = network.resolve(profile["host"], profile["port"], allow_loopback=settings.get().allow_loopback)
     with sessions.connect(connections.of(profile), address, statement_timeout_seconds=600) as connection:
         source_id = _confirm_source(profile, postgres.fingerprint(connection))
-        queries = profiles.queries(profile, postgres.describe(connection))
+        queries = configured.queries(profile, postgres.describe(connection))
         wanted = job["options"].get("selected_types") or list(queries)
         limit = job["options"].get("import_filters", {}).get("limit")
         # In the order of all types, so that two jobs can never wait for each other's types.
         chosen = {name: queries[name] for name in targets.names() if name in queries and name in wanted}
-        types = [_cut(job, name, query, connection, limit) for name, query in chosen.items()]
+        types: list[TypePlan] = []
+        for name, query in chosen.items():
+            cut = postgres.plan(connection, query, chunk_rows=CHUNK_ROWS, limit=limit)
+            types.append(_cut(job, cut, _left(job, cut, connection, limit, remaining)))
+            chosen[name] = cut.query
     return {
         "profile": {
             word: profile.get(word)
@@ -105,30 +118,80 @@ def _confirm_source(profile: profiles.Profile, fingerprint: str) -> str:
     return identity
 
 
-def _cut(job: Job, record_type: str, query: Query, connection: Any, limit: int | None) -> TypePlan:
-    """One scan of the source: exact counts and the bounds of every chunk.
+def _cut(job: Job, cut: Cut, left: list[Item]) -> TypePlan:
+    """The type's manifest: the ranges in the order of the key, and behind them what was read in one go.
 
     Bounds are written as text: they pass the state machine, and not all that reads JSON keeps integers beyond 2**53.
     """
-    ranges = postgres.plan(connection, query, chunk_rows=CHUNK_ROWS, limit=limit)
-    rows = sum(piece.rows for piece in ranges)
+    record_type = cut.query.target_type
     items = [
-        {"chunk": number, "low": _text(piece.bounds.low), "high": _text(piece.bounds.high), "rows": piece.rows}
-        for number, piece in enumerate(ranges)
+        Item(chunk=number, low=_text(part.bounds.low), high=_text(part.bounds.high), rows=part.rows, raw=None)
+        for number, part in enumerate(cut.ranges)
     ]
-    prefix = keys.type_objects(job["org"], job["id"], record_type)
-    manifest = storage.put_json(f"{prefix}/extract", "json", items)
+    items += left
+    rows = sum(item["rows"] for item in items)
     telemetry.count(rows=rows)
     return {
         "type": record_type,
-        "manifest": manifest,
+        "manifest": storage.put_json(f"{keys.type_objects(job['org'], job['id'], record_type)}/extract", "json", items),
         "chunks": len(items),
         "rows": rows,
+        "columns": cut.columns,
     }
 
 
-def _text(key: tuple[str, ...]) -> str:
-    return json.dumps(key, ensure_ascii=False)
+def _text(key: tuple[str, ...] | None) -> str | None:
+    return None if key is None else json.dumps(key, ensure_ascii=False)
+
+
+def _left(job: Job, cut: Cut, connection: sessions.Session, limit: int | None, remaining: Clock) -> list[Item]:
+    """The rows that no range holds, read now, in one statement: each chunk holds what the source had at one moment.
+
+    Every pass writes objects of its own, and only those of the plan that stands are ever looked at, so a repeated plan
+    never mixes two. Raises Fatal when there is not the time.
+    """
+    if cut.rest == 0:
+        return []
+    record_type = cut.query.target_type
+    prefix = keys.type_objects(job["org"], job["id"], record_type)
+    connection.rollback()  # the time a statement may take is said when a transaction begins
+    connection.timeout_seconds = max(1.0, remaining() - RESERVE_SECONDS)
+    most = None if limit is None else limit if cut.rest is None else cut.rest
+    batches = postgres.read(connection, cut.query, columns=cut.columns, unkeyed=cut.rest is not None, limit=most)
+    items: list[Item] = []
+    try:
+        for number, rows in enumerate(_chunked(batches), len(cut.ranges)):
+            raw = storage.put_rows(f"{prefix}/{number:06d}", "raw", rows).key
+            items.append(Item(chunk=number, low=None, high=None, rows=len(rows), raw=raw))
+            if number % LOOK_EVERY_CHUNKS == 0 and not jobs.is_running(job):
+                raise chunks.Stopping
+            if remaining() < RESERVE_SECONDS:
+                raise _too_long(record_type, items)
+    except Retryable as error:
+        raise (_too_long(record_type, items) if error.code == "source_timeout" else error) from None
+    return items
+
+
+def _chunked(batches: Iterable[list[tuple[Any, ...]]]) -> Iterator[list[tuple[Any, ...]]]:
+    """Rows in chunks of CHUNK_ROWS, and of no more text than wide rows may have."""
+    rows: list[tuple[Any, ...]] = []
+    size = 0
+    for row in chain.from_iterable(batches):
+        rows.append(row)
+        size += sum(len(value) for value in row if isinstance(value, str))
+        if len(rows) == CHUNK_ROWS or size >= CHUNK_BYTES:
+            yield rows
+            rows, size = [], 0
+    if rows:
+        yield rows
+
+
+def _too_long(record_type: str, items: list[Item]) -> Fatal:
+    return Fatal(
+        f"the rows of {record_type} that no key can cut are too many to be read in one go: only "
+        f"{sum(item['rows'] for item in items)} came in the time there is; choose a key that is unique and never null",
+        code="key_needed",
+    )
 
 
 def _freeze(job: Job, plan: Plan) -> Job:

@@ -46,11 +46,17 @@ def _mapper(plan_key: str, record_type: str) -> Mapper:
 
 def _rows_may_meet(plan_key: str, record_type: str) -> bool:
     """Whether rows of different chunks can name the same record: by a unique key, or by an external id that is not
-    what the chunks are cut by.
+    what the chunks are cut by, value by value. Rows without a key have no such external id either.
     """
     query = plans.query(plan_key, record_type)
-    external = next(field.source for field in query.fields if field.target == "external_id")
-    return bool(targets.get(record_type).UNIQUE_KEYS) or [external] != query.key
+    place, external = next((at, field) for at, field in enumerate(query.fields) if field.target == "external_id")
+    if targets.get(record_type).UNIQUE_KEYS or [external.source] != query.key or external.transformation:
+        return True
+    return plans.columns(plan_key, record_type)[place].type not in _ONE_TEXT
+
+
+_ONE_TEXT = ("smallint", "integer", "bigint", "uuid")
+"""Types whose different values have different external ids; texts lose the space around them."""
 
 
 def _noted(accepted: Iterator[Record], met: list[list[Any]] | None) -> Iterator[Record]:

@@ -112,7 +112,9 @@ class World:
             "source_id": SOURCE,
             "queries": {self.record_type: query.model_dump(mode="json")},
             "origins": ORIGINS,
-            "types": [{"type": self.record_type, "manifest": manifest, "chunks": len(listed), "rows": rows}],
+            "types": [
+                {"type": self.record_type, "manifest": manifest, "chunks": len(listed), "rows": rows, "columns": []}
+            ],
             "policy": jobs.policy(self.mode),
         }
 

@@ -27,7 +27,7 @@ ERROR = {"Error": ANY, "Cause": ANY}
 
 ITEMS = {
     # manifest -> fields of its entries: `plan` writes the first, `match` the second
-    "$.current.manifest": {"chunk", "low", "high", "rows"},
+    "$.current.manifest": {"chunk", "low", "high", "rows", "raw"},
     "$.matched.manifest": {"chunk"},
 }
 

@@ -91,7 +91,7 @@ def test_steps_are_given_ids_and_bounds_and_nothing_else(roads: Roads) -> None:
     given = {call["step"]: call for call in roads.of("plain") if call.get("chunk") in (None, 2)}
     ids = {"org": "o", "job": "plain", "type": "tickets"}
     assert given["plan"] == {"step": "plan", "org": "o", "job": "plain"}
-    assert given["extract"] == {"step": "extract", **ids, "chunk": 2, "low": None, "high": 2, "rows": 1}
+    assert given["extract"] == {"step": "extract", **ids, "chunk": 2, "low": None, "high": 2, "rows": 1, "raw": None}
     assert given["transform"] == given["extract"] | {"step": "transform"}
     assert given["match"] == {"step": "match", **ids}
     assert given["decide"] == {"step": "decide", **ids, "chunk": 2}

@@ -164,4 +164,4 @@ def test_chunks_carry_ids_and_bounds_only(machine: State) -> None:
     selected = {
         name: state["ItemSelector"]["item"].keys() for name, state in machine["States"].items() if "Label" in state
     }
-    assert selected == {"Read": ids | {"low.$", "high.$", "rows.$"}, "Settle": ids, "Apply": ids}
+    assert selected == {"Read": ids | {"low.$", "high.$", "rows.$", "raw.$"}, "Settle": ids, "Apply": ids}

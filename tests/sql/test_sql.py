@@ -24,7 +24,8 @@ def query(**parts: Any) -> Query:
 def test_a_range_is_bound_and_in_the_order_of_the_key() -> None:
     text, values = sql.select(query(), Bounds(("5",), ("9",)))
     assert text == (
-        'SELECT things.id AS "external_id"\nFROM "things"\nWHERE (things.id) BETWEEN %s AND %s\nORDER BY things.id'
+        'SELECT things.id AS "external_id"\nFROM "things"\n'
+        "WHERE (things.id) > %s\n  AND (things.id) <= %s\nORDER BY things.id"
     )
     assert values == ["5", "9"]
 
@@ -32,10 +33,13 @@ def test_a_range_is_bound_and_in_the_order_of_the_key() -> None:
 def test_a_range_of_several_columns_compares_rows_and_leaves_nulls_out() -> None:
     text, values = sql.select(query(key=["a", "b"]), Bounds(("1", "x"), ("9", "y")))
     assert text.endswith(
-        "\nWHERE ROW((a), (b)) >= ROW(%s, %s)\n  AND ROW((a), (b)) <= ROW(%s, %s)"
+        "\nWHERE ROW((a), (b)) > ROW(%s, %s)\n  AND ROW((a), (b)) <= ROW(%s, %s)"
         "\n  AND (a) IS NOT NULL\n  AND (b) IS NOT NULL\nORDER BY a, b"
     )
     assert values == ["1", "x", "9", "y"]
+    text, values = sql.select(query(key=["a"]), Bounds(None, ("9",)))
+    assert text.endswith("\nWHERE (a) <= %s\nORDER BY a")
+    assert values == ["9"]
     text, values = sql.select(query(key=["a", "b"]), unkeyed=True, limit=7)
     assert text.endswith("\nWHERE ((a) IS NULL OR (b) IS NULL)\nORDER BY a, b\nLIMIT %s")
     assert values == [7]

@@ -27,7 +27,7 @@ def imported(
             if name not in only:
                 continue
             mapper, rows = Mapper(query, targets.get(name)), found.setdefault(name, {})
-            for part in postgres.plan(session, query, chunk_rows=100):
+            for part in postgres.plan(session, query, chunk_rows=100).ranges:
                 batches = list(postgres.read(session, query, part.bounds))
                 accepted, rejected = mapper.apply([row for batch in batches for row in batch], 0)
                 assert rejected == []
