@@ -26,16 +26,24 @@ _SHOWN = ("id", "name", "description", "created_at", "configuration", *profiles.
 
 
 def make(
-    org: str, profile_id: str, user: dict[str, str], values: Mapping[str, Any], if_match: IfMatch = UNSAID
+    org: str,
+    profile_id: str,
+    user: dict[str, str],
+    values: Mapping[str, Any],
+    if_match: IfMatch = UNSAID,
+    *,
+    copy_id: str | None = None,
 ) -> tuple[Profile, Profile]:
     """The original, as it was read in one piece, and its copy. `values` may hold `name` and `description`.
+
+    copy_id: when it was minted before; an earlier attempt may have made the copy, and then it is as that has made it.
 
     Raises NotFound, PreconditionFailed, and Invalid when the password cannot be read any more. The password is sealed
     anew: its ciphertext is bound to the profile it belongs to (see encryption.py).
     """
     original = profiles.get(org, profile_id)
     if_match.check(original["version"], "profile")
-    copy_id, now = str(uuid.uuid4()), profiles.stamp()
+    copy_id, now = copy_id or str(uuid.uuid4()), profiles.stamp()
     kept = {field: value for field, value in original.items() if field not in ("pk", "sk")}
     copy = kept | {
         **profiles.UNTRIED,
@@ -48,8 +56,11 @@ def make(
         "created_at": now,
         "updated_at": now,
     }
-    put = dynamo.put_operation("state", keys.profile(org, copy_id), copy)
-    dynamo.transact([("Put", put), audit.line(org, user, "profile.duplicated", f"profile/{profile_id}")])
+    put = dynamo.put_operation("state", keys.profile(org, copy_id), copy, condition="attribute_not_exists(#pk)")
+    try:
+        dynamo.transact([("Put", put), audit.line(org, user, "profile.duplicated", f"profile/{profile_id}")])
+    except dynamo.Refused:
+        return original, profiles.get(org, copy_id)
     return original, copy
 
 

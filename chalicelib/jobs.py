@@ -16,15 +16,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import date
 from typing import Any, Literal
 
-from chalicelib import dynamo, keys, settings, statistics, tallies
+from chalicelib import audit, dynamo, keys, settings, statistics, tallies
 from chalicelib.clients import client
 from chalicelib.dynamo import Refused
 from chalicelib.errors import BadRequest, NotFound, Retryable
@@ -63,14 +61,6 @@ def ended(job: Job) -> bool:
     return job["status"] not in LEGAL
 
 
-def mint_id(now: float | None = None) -> str:
-    """A UUIDv7 (RFC 9562): milliseconds first, so ids sort by age. The standard library has it from 3.14 on."""
-    milliseconds = int((time.time() if now is None else now) * 1000)
-    random = int.from_bytes(os.urandom(10), "big")
-    value = (milliseconds & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64
-    return str(uuid.UUID(int=value | 0b10 << 62 | random & 0x3FFFFFFFFFFFFFFF))
-
-
 def policy(mode_config: dict[str, Any]) -> dict[str, str]:
     """The one policy every document's vocabulary becomes: what to do on a match and with a new row.
 
@@ -98,18 +88,19 @@ def start(
     options: dict[str, Any],
     mode_config: dict[str, Any],
     *,
+    job_id: str | None = None,
     now: float | None = None,
 ) -> Job:
     """Make a job, take the profile's lock and start the state machine. Returns the running job.
 
-    Job and lock are one transaction, so of any number of starts at once one wins; the others raise BadRequest with
-    code `job_running` and the running job's id. If the state machine cannot be started now, the job stays `pending`
-    and the sweep starts it.
+    Job, lock and audit line are one transaction, so of any number of starts at once one wins; the others raise
+    BadRequest with code `job_running` and the running job's id. If the state machine cannot be started now, the job
+    stays `pending` and the sweep starts it. job_id: a new one, when it was minted before.
     """
     now = time.time() if now is None else now
     number = dynamo.update("state", keys.sequence(org, "job"), "ADD #value :one", {"one": 1})["value"]
     job: Job = {
-        "id": mint_id(now),
+        "id": job_id or keys.mint_id(now),
         "number": number,
         "org": org,
         "profile": {word: profile[word] for word in ("id", "name", "database_type")},
@@ -123,12 +114,24 @@ def start(
         "errors": [],
     }
     _insert(org, job)
+    return _begin(job, now)
+
+
+def resume(org: str, job_id: str) -> Job | None:
+    """The job that an earlier attempt at the same start may have made, set going if that did not come to it."""
+    job = dynamo.get("state", keys.job(org, job_id))
+    if job is None:
+        return None
+    return _begin(job, time.time()) if job["status"] == "pending" else _with_counts(job)
+
+
+def _begin(job: Job, now: float) -> Job:
     if not execute(job):
         return job
     try:
         return move(job, "running", {"started_at": now})
     except Refused:
-        return get(org, job["id"])  # already further: its first step, or a cancel, was faster
+        return get(job["org"], job["id"])  # already further: its first step, or a cancel, was faster
 
 
 def execute(job: Job) -> bool:
@@ -168,6 +171,7 @@ def _insert(org: str, job: Job) -> None:
                         dynamo.put_operation("state", keys.active_job(org, job["id"]), {"org": org, "job": job["id"]}),
                     ),
                     statistics.beginning(org, job["created_at"]),
+                    audit.line(org, job["created_by"], "job.started", f"job/{job['id']}"),
                 ]
             )
             return

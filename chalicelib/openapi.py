@@ -85,6 +85,11 @@ HEADERS: Json = {
         "required": True,
         "schema": {"const": "Bearer"},
     },
+    "Idempotency-Replayed": {
+        "description": "There when an earlier sending of the request was answered like this.",
+        "required": False,
+        "schema": {"const": "true"},
+    },
     "RateLimit-Limit": {
         "description": "Requests of this kind you may send in a minute. Absent where they could not be counted.",
         "schema": {"type": "string", "pattern": r"^\d+$"},
@@ -116,6 +121,15 @@ IF_MATCH: Json = {
 }
 
 
+IDEMPOTENCY_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same request under the same key is done once in 24 hours, however often it is sent.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "example": "7f1a7c0e-7f0b-4c57-9a38-3b5b0f6f2d11",
+}
+
+
 def codes(endpoint: Endpoint) -> set[str]:
     """Every code the endpoint may refuse with: those that come with what it takes, and its own."""
     found = {"validation_failed", "internal", "unavailable", *endpoint.refuses}
@@ -127,6 +141,8 @@ def codes(endpoint: Endpoint) -> set[str]:
         found |= {"malformed_body", "too_large"}
     if "if_match" in endpoint.wants:
         found |= {"malformed_if_match", "stale_version"}
+    if endpoint.idempotent:
+        found |= {"malformed_idempotency_key", "idempotency_in_flight", "idempotency_key_reused"}
     return found
 
 
@@ -177,6 +193,8 @@ def _query(endpoint: Endpoint, schemas: dict[Place, Json]) -> Iterator[Json]:
 def _headers(endpoint: Endpoint) -> Iterator[Json]:
     if "if_match" in endpoint.wants:
         yield IF_MATCH | {"required": "precondition_required" in endpoint.refuses}
+    if endpoint.idempotent:
+        yield IDEMPOTENCY_KEY
 
 
 def _responses(endpoint: Endpoint, schemas: dict[Place, Json]) -> Json:
@@ -185,6 +203,7 @@ def _responses(endpoint: Endpoint, schemas: dict[Place, Json]) -> Json:
         {"type": "string"} if endpoint.answer is Html else schemas.get((endpoint.method, endpoint.path, "answer"), {})
     )
     headers = [*_with_all(endpoint, endpoint.status), *(["ETag"] if endpoint.versioned else [])]
+    headers += ["Idempotency-Replayed"] if endpoint.idempotent else []
     title = HTTPStatus(endpoint.status).phrase
     answers: Json = {
         str(endpoint.status): {"description": title, "headers": _named(headers), "content": {media: {"schema": shape}}}

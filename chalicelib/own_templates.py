@@ -30,13 +30,14 @@ _AS_TEXT = ("queries", "metadata")
 """Kept as JSON text: what people nest, and the numbers they write, may be more than an attribute can hold."""
 
 
-def create(org: str, user: dict[str, str], values: Mapping[str, Any]) -> Template:
+def create(org: str, user: dict[str, str], values: Mapping[str, Any], *, template_id: str | None = None) -> Template:
     """A new template. `values` holds `name`, `platform`, `database_type`, `description`, `supported_types`, `metadata`,
     and `queries`: type -> query as JSON. Raises Invalid for a name that is taken and for what is too large.
+    template_id: when it was minted before.
     """
     stamp = _stamp()
     template: Template = {
-        "id": str(uuid.uuid4()),
+        "id": template_id or str(uuid.uuid4()),
         "created_by": user,
         "version": 1,
         "created_at": stamp,

@@ -44,10 +44,10 @@ class Problem(TypedDict):
 
     message: a sentence for people, which may change. errors: field, dotted as it was sent, to sentences; of refused
     fields. code: a stable word for programs. request_id: what the log has the request under. type: a URN made of the
-    code. title: the status in words. status: the HTTP status. detail: the first thing that is wrong. instance: the path
-    that was asked for. connection_error: of a source that cannot be reached. running_job: the id of the job that is in
-    the way. running_jobs: how many are. version: the version that stands. known_source, found_source: the database that was
-    imported from before, and the one that is there now. decide: what a person has to say first.
+    code. title: the status in words. status: the HTTP status. detail: the first thing that is wrong. instance: the
+    path that was asked for. connection_error: of a source that cannot be reached. running_job: the id of the job that
+    is in the way. running_jobs: how many are. version: the version that stands. known_source, found_source: the
+    database that was imported from before, and the one that is there now. decide: what a person has to say first.
     """
 
     message: str
@@ -97,6 +97,7 @@ SOURCE = (
 STATUS = {
     "bad_request": 400,
     "malformed_body": 400,
+    "malformed_idempotency_key": 400,
     "malformed_if_match": 400,
     "job_running": 400,
     "profile_in_use": 400,
@@ -104,16 +105,20 @@ STATUS = {
     "no_source": 400,
     "unauthenticated": 401,
     "forbidden": 403,
+    "csrf_mismatch": 403,
     "system_template": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
     "duplicate_key": 409,
+    "idempotency_in_flight": 409,
     "source_changed": 409,
     "stale_version": 412,
     "too_large": 413,
     "validation_failed": 422,
     "record_refused": 422,
+    "query_invalid": 422,
+    "idempotency_key_reused": 422,
     **dict.fromkeys(SOURCE, 422),
     "precondition_required": 428,
     "rate_limited": 429,

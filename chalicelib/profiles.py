@@ -51,12 +51,13 @@ _SEARCHED_JOBS = 300
 """How far back in the organisation's jobs those are looked for: three pages of the table."""
 
 
-def create(org: str, user: dict[str, str], values: Mapping[str, Any]) -> Profile:
-    """A new profile. `values` holds the fields of SHOWN but the id, and `password`.
+def create(org: str, user: dict[str, str], values: Mapping[str, Any], *, profile_id: str | None = None) -> Profile:
+    """A new profile. `values` holds the fields of SHOWN but the id, and `password`. profile_id: when it was minted
+    before; an earlier attempt may have made the profile, and then it is as that has made it.
 
     source_id, fingerprint, source: which database it imports from, once it has; see identities.py.
     """
-    profile_id = str(uuid.uuid4())
+    profile_id = profile_id or str(uuid.uuid4())
     now = stamp()
     profile = {
         "org": org,
@@ -77,8 +78,11 @@ def create(org: str, user: dict[str, str], values: Mapping[str, Any]) -> Profile
         "created_at": now,
         "updated_at": now,
     }
-    dynamo.put("state", keys.profile(org, profile_id), profile)
-    audit.note(org, user, "profile.created", f"profile/{profile_id}")
+    put = dynamo.put_operation("state", keys.profile(org, profile_id), profile, condition="attribute_not_exists(#pk)")
+    try:
+        dynamo.transact([("Put", put), audit.line(org, user, "profile.created", f"profile/{profile_id}")])
+    except dynamo.Refused:
+        return get(org, profile_id)
     return profile
 
 

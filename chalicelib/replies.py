@@ -44,6 +44,13 @@ def answer(request: Request, status: int, body: dict[str, Any], headers: Headers
     return Response(to_json(body).decode(), headers=found, status_code=status)
 
 
+def replayed(request: Request, status: int, body: str) -> Response:
+    """What an earlier sending of the request was answered."""
+    response = answer(request, status, {}, {"Idempotency-Replayed": "true"})
+    response.body = body
+    return response
+
+
 def page(request: Request, text: str, policy: str) -> Response:
     """A page. policy: what it may load and run (Content-Security-Policy)."""
     headers: Headers = {

@@ -1,7 +1,8 @@
 """What every request meets, in one place: token, permission, rate, ids, query, body, answer, errors.
 
 A route is declared on `Routes` with the permission it needs; there is no other way to make one. The function says by
-its parameters what it wants: `caller`, `query` and `body` (pydantic models), `if_match`, the segments of its path.
+its parameters what it wants: `caller`, `query` and `body` (pydantic models), `if_match`, `minted` (the id of what it
+makes, see idempotency.py), the segments of its path.
 Refused: unknown fields, malformed JSON, large bodies, ids of the wrong shape. Every refusal has the same body (see
 replies.py).
 """
@@ -21,7 +22,7 @@ from chalice.app import MultiDict, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import from_json
 
-from chalicelib import access, messages, preconditions, rates, replies, telemetry
+from chalicelib import access, idempotency, messages, preconditions, rates, replies, telemetry
 from chalicelib.errors import (
     BadRequest,
     Forbidden,
@@ -151,7 +152,9 @@ def _endpoint(
 ) -> Endpoint:
     wants = frozenset(inspect.signature(function).parameters)
     segments = set(_SEGMENT.findall(path))
-    if wants - {"caller", "query", "body", "if_match"} != segments or (permission == "public" and "caller" in wants):
+    if wants - {"caller", "query", "body", "if_match", "minted"} != segments or (
+        permission == "public" and "caller" in wants
+    ):
         raise TypeError(f"{method} {path}: {function.__name__} does not fit its path or permission")
     hints = get_type_hints(function)
     body = hints.get("body", NoBody) if method != "GET" else None
@@ -160,12 +163,31 @@ def _endpoint(
 
 def _answer(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> Response:
     try:
-        answer = endpoint.call(**_arguments(endpoint, request, segments))
+        given = _arguments(endpoint, request, segments)
+        key = request.headers.get("idempotency-key")
+        if endpoint.idempotent and key is not None:
+            return _once(endpoint, request, given, str(key))
+        return _called(endpoint, request, given)
     except RequestError as error:
         return replies.refusal(request, error)
     except Retryable as error:
         request.context["error"] = error
         return replies.unavailable(request)
+
+
+def _once(endpoint: Endpoint, request: Request, given: dict[str, Any], key: str) -> Response:
+    """The answer to a request that bears an Idempotency-Key: the one its first sending got, if that got one."""
+    said = f"{request.method} {replies.path_of(request)}\n".encode() + _raw(request)
+    with idempotency.attempt(given["caller"], key, said, now=time.time()) as attempt:
+        if attempt.answer:
+            return replies.replayed(request, *attempt.answer)
+        response = _called(endpoint, request, given | {"minted": attempt.minted})
+        attempt.answer = response.status_code, str(response.body)
+        return response
+
+
+def _called(endpoint: Endpoint, request: Request, given: dict[str, Any]) -> Response:
+    answer = endpoint.call(**{name: value for name, value in given.items() if name in endpoint.wants})
     if isinstance(answer, Html):
         return replies.page(request, answer.text, answer.policy)
     tag: replies.Headers = {"ETag": preconditions.tag(answer["version"])} if endpoint.versioned else {}
@@ -173,7 +195,7 @@ def _answer(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> R
 
 
 def _arguments(endpoint: Endpoint, request: Request, segments: dict[str, str]) -> dict[str, Any]:
-    """What the function gets. The order is the order of trust: who, may they, how often, which, what."""
+    """What the function may get. The order is the order of trust: who, may they, how often, which, what."""
     arguments: dict[str, Any] = {}
     if endpoint.permission != "public":
         caller = access.authenticate(_bearer(request), now=datetime.now(UTC))
@@ -187,7 +209,9 @@ def _arguments(endpoint: Endpoint, request: Request, segments: dict[str, str]) -
     arguments["if_match"] = preconditions.IfMatch(request.headers.get("if-match"))
     if endpoint.body:
         arguments["body"] = _body(endpoint.body, request)
-    return {name: value for name, value in arguments.items() if name in endpoint.wants}
+    if endpoint.idempotent:
+        arguments["minted"] = idempotency.fresh()
+    return arguments
 
 
 def _count(endpoint: Endpoint, request: Request, caller: access.Caller) -> None:
@@ -255,7 +279,7 @@ def _sent(request: Request) -> dict[str, str | list[str]]:
 
 def _body(model: type[Body], request: Request) -> Body:
     try:
-        raw = request.raw_body or b"{}"
+        raw = _raw(request)
         if len(raw) > MAX_BODY_BYTES:
             raise TooLarge(f"The request body may not be larger than {MAX_BODY_BYTES} bytes.")
         if not isinstance(from_json(raw, allow_inf_nan=False), dict):
@@ -267,6 +291,12 @@ def _body(model: type[Body], request: Request) -> Body:
         return model.model_validate_json(raw)
     except ValidationError as error:
         raise invalid(messages.by_field(error.errors(include_url=False, include_input=False))) from None
+
+
+def _raw(request: Request) -> bytes:
+    """The body as it was sent; nothing is an empty object."""
+    raw = request.raw_body or b"{}"
+    return raw.encode() if isinstance(raw, str) else raw
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ FLOORS = {
             "tallies",
             "edits",
             "history",
+            "idempotency",
             "identities",
             "jobs",
             "ledger",
@@ -50,7 +51,6 @@ FLOORS = {
     **dict.fromkeys(
         [
             "catalogue",
-            "columns",
             "decisions",
             "diagnosis",
             "expressions",

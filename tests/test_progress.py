@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib import jobs, progress
+from chalicelib import jobs, keys, progress
 
 
 def job(status="running", **more):
@@ -77,10 +77,10 @@ def test_final_states_lead_nowhere_and_every_state_leads_to_one():
 
 
 def test_job_ids_sort_by_time():
-    ids = [jobs.mint_id(now) for now in (1_700_000_000, 1_700_000_001, 1_800_000_000)]
+    ids = [keys.mint_id(now) for now in (1_700_000_000, 1_700_000_001, 1_800_000_000)]
     assert ids == sorted(ids)
     assert all(one[14] == "7" and one[19] in "89ab" for one in ids)
-    assert len({jobs.mint_id(1_700_000_000) for _ in range(100)}) == 100
+    assert len({keys.mint_id(1_700_000_000) for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from chalicelib import audit, history, identities, jobs, modes, profiles, progress, statistics
 from chalicelib.access import Caller
+from chalicelib.idempotency import Minted
 from chalicelib.messages import between, described, sentence
 from chalicelib.modes import ModeConfig
 from chalicelib.pages import Page, Period, cut, first, paged
@@ -160,10 +161,11 @@ def _summary(shown: dict[str, Any]) -> dict[str, Any]:
     status=201,
     answer=shapes.JobStarted,
     refuses=(*START_REFUSED, "not_found"),
+    idempotent=True,
 )
-def create_job(caller: Caller, body: JobBody) -> dict[str, Any]:
+def create_job(caller: Caller, minted: Minted, body: JobBody) -> dict[str, Any]:
     """Starts an import of the profile."""
-    return start(caller, str(body.profile_id), body.options, body.mode_config)
+    return start(caller, minted, str(body.profile_id), body.options, body.mode_config)
 
 
 @routes.on(
@@ -174,16 +176,21 @@ def create_job(caller: Caller, body: JobBody) -> dict[str, Any]:
     status=201,
     answer=shapes.JobStarted,
     refuses=START_REFUSED,
+    idempotent=True,
 )
-def import_profile(caller: Caller, profile_id: str) -> dict[str, Any]:
+def import_profile(caller: Caller, minted: Minted, profile_id: str) -> dict[str, Any]:
     """Starts an import of the profile as it is configured."""
-    return start(caller, profile_id, JobOptions())
+    return start(caller, minted, profile_id, JobOptions())
 
 
-def start(caller: Caller, profile_id: str, options: JobOptions, mode: ModeConfig | None = None) -> dict[str, Any]:
+def start(
+    caller: Caller, minted: Minted, profile_id: str, options: JobOptions, mode: ModeConfig | None = None
+) -> dict[str, Any]:
     """The started job. Raises NotFound, BadRequest while another job runs on the profile, Invalid; Conflict when the
     profile has come to lead to another database, SourceUnreachable when that cannot be told.
     """
+    if minted.again and (made := jobs.resume(caller.org, minted.id)):
+        return _started(made)
     profile = profiles.get(caller.org, profile_id)
     types = list(profiles.queries(profile))
     if not types:
@@ -200,8 +207,13 @@ def start(caller: Caller, profile_id: str, options: JobOptions, mode: ModeConfig
         caller.who(),
         options.model_dump(exclude_none=True),
         mode.model_dump(exclude_none=True),
+        job_id=minted.id,
     )
-    audit.note(caller.org, caller.who(), "job.started", f"job/{job['id']}")
+    return _started(job)
+
+
+def _started(job: jobs.Job) -> dict[str, Any]:
+    mode = ModeConfig.model_validate(job["mode_config"])
     answer = {"message": "Import job started successfully", "job": progress.show(job)}
     return answer | ({"warnings": found} if (found := modes.conflicts(mode)) else {})
 

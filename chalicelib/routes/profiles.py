@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from chalicelib import connections, copies, fields, identities, network, profiles
 from chalicelib.access import Caller
+from chalicelib.idempotency import Minted
 from chalicelib.messages import between, described, printable, sentence
 from chalicelib.modes import ModeConfig
 from chalicelib.pages import Page, paged
@@ -132,11 +133,17 @@ def list_profiles(caller: Caller, query: ProfilesQuery) -> dict[str, Any]:
 
 
 @routes.on(
-    "POST", "/api/import/profiles", permission="system.import", limit="profiles", status=201, answer=shapes.ProfileSaved
+    "POST",
+    "/api/import/profiles",
+    permission="system.import",
+    limit="profiles",
+    status=201,
+    answer=shapes.ProfileSaved,
+    idempotent=True,
 )
-def create_profile(caller: Caller, body: ProfileBody) -> dict[str, Any]:
+def create_profile(caller: Caller, minted: Minted, body: ProfileBody) -> dict[str, Any]:
     """Saves a connection. It is not tried: that is what test-connection is for."""
-    profile = profiles.create(caller.org, caller.who(), body.model_dump())
+    profile = profiles.create(caller.org, caller.who(), body.model_dump(), profile_id=minted.id)
     return {"message": "Import profile created successfully", "profile": profiles.show(profile)}
 
 
@@ -260,10 +267,12 @@ def apply_template(caller: Caller, profile_id: str, if_match: IfMatch, body: Tem
     answer=shapes.ProfileDuplicated,
     refuses=("secret_unusable",),
 )
-def duplicate_profile(caller: Caller, profile_id: str, if_match: IfMatch, body: CopyBody) -> dict[str, Any]:
+def duplicate_profile(
+    caller: Caller, minted: Minted, profile_id: str, if_match: IfMatch, body: CopyBody
+) -> dict[str, Any]:
     """Makes another profile like this one, with a past of its own."""
     sent = body.model_dump(exclude_unset=True)
-    original, copy = copies.make(caller.org, profile_id, caller.who(), sent, if_match)
+    original, copy = copies.make(caller.org, profile_id, caller.who(), sent, if_match, copy_id=minted.id)
     return {
         "message": "Import profile duplicated successfully",
         "original_profile": {"id": original["id"], "name": original["name"]},

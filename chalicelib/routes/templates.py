@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from chalicelib import columns, own_templates, targets
 from chalicelib.access import Caller
+from chalicelib.idempotency import Minted
 from chalicelib.messages import MAX_FIELDS, finite, printable, sentence
 from chalicelib.preconditions import IfMatch
 from chalicelib.requests import Body, Routes, invalid
@@ -74,10 +75,13 @@ def list_templates(caller: Caller) -> dict[str, Any]:
     limit="templates",
     status=201,
     answer=shapes.TemplateSaved,
+    idempotent=True,
 )
-def create_template(caller: Caller, body: TemplateBody) -> dict[str, Any]:
+def create_template(caller: Caller, minted: Minted, body: TemplateBody) -> dict[str, Any]:
     """Keeps a template for the organisation's profiles to take."""
-    template = own_templates.create(caller.org, caller.who(), body.checked())
+    template = own_templates.find(caller.org, minted.id) if minted.again else None
+    if template is None:
+        template = own_templates.create(caller.org, caller.who(), body.checked(), template_id=minted.id)
     return {"message": "Template created successfully", "template": own_templates.show(template, whole=True)}
 
 

@@ -61,7 +61,7 @@ class World:
     chunks: list[list[Row]]
     mode: dict[str, Any] = field(default_factory=dict)
     org: str = field(default_factory=lambda: f"t-{uuid.uuid4()}")
-    job_id: str = field(default_factory=jobs.mint_id)
+    job_id: str = field(default_factory=keys.mint_id)
 
     def prepare(self) -> World:
         """Write what plan, extract and transform would have left behind."""
