@@ -85,12 +85,14 @@ class Address:
 def resolve(host: str, port: int, *, allow_loopback: bool) -> Address:
     """The address to connect to: checked once, to be used as it is, never resolved again.
 
-    Raises SourceUnreachable: code "address_refused" when the host is malformed or any of its answers is not public,
+    Raises SourceUnreachable: code "address_refused" when host or port is malformed or any of its answers is not public,
     "dns_failed" when it has none. `allow_loopback` opens 127.0.0.0/8 and ::1 and nothing else. IPv4 answers come
     first, because a Lambda function has no IPv6 route unless somebody made one.
     """
     if not is_host(host):
         raise _refused("The host is not a valid name or address")
+    if type(port) is not int or not 1 <= port <= 65535:  # True is an int, "5432,5433" is a list to libpq
+        raise _refused("The port is not a number from 1 to 65535")
     literal = _literal(host)
     answers = [literal] if literal else _lookup(host, port)
     for answer in answers:

@@ -34,9 +34,16 @@ def failed(error: psycopg.Error, text: str = "") -> Retryable | Fatal:
         return Retryable("the connection to the source was lost", code="source_lost")
     if state == "57014":
         return Retryable("the source took too long for a query", code="source_timeout")
-    if state[:2] in ("08", "40", "53", "57") or state == "55P03":
+    if state[:2] in ("08", "40", "53", "57") or state in ("55P03", "25P03", "25P04"):
         return Retryable(f"the source could not answer now (SQLSTATE {state})", code="source_busy")
-    name = _pointed_at(error.diag.statement_position or "", text)
+    found = _fatal(state, _pointed_at(error.diag.statement_position or "", text))
+    found.state, found.position = state, _position(error.diag.statement_position or "")
+    if parameter := _PARAMETER.match(error.diag.context or ""):
+        found.parameter = int(parameter[1])
+    return found
+
+
+def _fatal(state: str, name: str) -> Fatal:
     if state in _MISSING:
         what = f"{_MISSING[state]} {name}" if name else "table or column that the query names"
         return Fatal(f"the source has no {what}", code="source_changed")
@@ -73,6 +80,7 @@ _SIGNS = (
     ("no_route", ("no route to host", "network is unreachable")),
     ("permission_denied", ('permission denied for database ""',)),
     ("certificate", ("certificate verify failed", "server certificate")),
+    ("protocol", ("received invalid", "invalid response", "expected authentication request", "scram message")),
     ("authentication", ("authentication", "no password supplied", "pg_hba.conf", 'role "" does not exist')),
     ("database", ('database "" does not exist',)),
     ("full", ("too many", "remaining connection slots")),

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib import sessions
+from chalicelib import ranges, sessions
 from chalicelib.errors import Fatal, SourceUnreachable
 from chalicelib.sources import postgres
 from tests.sources.servers import DONE, Answer, head, liar, message, ready, row, server
@@ -59,7 +59,7 @@ def test_more_than_a_catalogue_can_hold_is_not_listened_to(answer: Answer, monke
 def test_more_than_a_range_can_hold_is_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.sources.test_postgres_reading import rows, things
 
-    monkeypatch.setattr(postgres, "MAX_RANGE_BYTES", 5_000_000)
+    monkeypatch.setattr(ranges, "MAX_RANGE_BYTES", 5_000_000)
     with (
         server(liar(one_huge_row)) as address,
         sessions.connect(ME, address) as session,
