@@ -36,14 +36,7 @@ def failed(error: psycopg.Error, text: str = "") -> Retryable | Fatal:
         return Retryable("the source took too long for a query", code="source_timeout")
     if state[:2] in ("08", "40", "53", "57") or state in ("55P03", "25P03", "25P04"):
         return Retryable(f"the source could not answer now (SQLSTATE {state})", code="source_busy")
-    found = _fatal(state, _pointed_at(error.diag.statement_position or "", text))
-    found.state, found.position = state, _position(error.diag.statement_position or "")
-    if parameter := _PARAMETER.match(error.diag.context or ""):
-        found.parameter = int(parameter[1])
-    return found
-
-
-def _fatal(state: str, name: str) -> Fatal:
+    name = _pointed_at(error.diag.statement_position or "", text)
     if state in _MISSING:
         what = f"{_MISSING[state]} {name}" if name else "table or column that the query names"
         return Fatal(f"the source has no {what}", code="source_changed")
@@ -84,7 +77,6 @@ _SIGNS = (
     ("authentication", ("authentication", "no password supplied", "pg_hba.conf", 'role "" does not exist')),
     ("database", ('database "" does not exist',)),
     ("full", ("too many", "remaining connection slots")),
-    ("protocol", ("invalid response", "expected authentication request")),
     ("closed", ("closed the connection unexpectedly",)),
     ("tls", ("ssl", "tls", "certificate")),
 )
