@@ -74,7 +74,7 @@ def schema(profile: Profile) -> dict[str, Any]:
     """The source's tables, relationships and server, read now. Raises SourceUnreachable, after 22 seconds at most."""
     from chalicelib.sources import postgres
 
-    return _asked(profile, postgres.describe, SCHEMA_SECONDS, "Connection failed: the schema could not be read")
+    return asked(profile, postgres.describe, SCHEMA_SECONDS, "Connection failed: the schema could not be read")
 
 
 def fingerprint(profile: Profile) -> str:
@@ -82,10 +82,14 @@ def fingerprint(profile: Profile) -> str:
     from chalicelib.sources import postgres
 
     said = "Connection failed: the server does not say which database it is"
-    return _asked(profile, postgres.fingerprint, CHECK_SECONDS, said)
+    return asked(profile, postgres.fingerprint, CHECK_SECONDS, said)
 
 
-def _asked(profile: Profile, question: Callable[[Session], Found], seconds: float, unanswered: str) -> Found:
+def asked(profile: Profile, question: Callable[[Session], Found], seconds: float, unanswered: str) -> Found:
+    """What a question to the source is answered with. Raises SourceUnreachable, which says `unanswered` when it fails.
+
+    The question's answer has to be picklable: it is asked in a process of its own.
+    """
     from chalicelib import sessions
 
     found = of(profile)

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib import audit, dynamo, encryption, keys, profiles
+from chalicelib import audit, configured, dynamo, encryption, keys, profiles
 from chalicelib.errors import Fatal, Invalid
 from chalicelib.preconditions import UNSAID, IfMatch
 from chalicelib.profiles import Profile
@@ -66,7 +66,7 @@ def make(
 
 def show(copy: Profile) -> dict[str, Any]:
     """A new copy as the one who made it is answered."""
-    shown = profiles.show(copy) | {"configuration": profiles.configuration(copy)}
+    shown = profiles.show(copy) | {"configuration": configured.shown(copy)}
     return {field: shown[field] for field in _SHOWN}
 
 

@@ -35,9 +35,16 @@ class Retryable(WharfError):
 
 
 class Fatal(WharfError):
-    """No repetition helps: the job ends as failed with this message."""
+    """No repetition helps: the job ends as failed with this message.
+
+    Of a statement the source refused: `state`, its SQLSTATE; `position`, the letter of the statement at which it
+    stopped, counted from 0; `parameter`, the value it could not read, counted from 1.
+    """
 
     code = "fatal"
+    state = ""
+    position: int | None = None
+    parameter: int | None = None
 
 
 class RequestError(WharfError):

@@ -11,13 +11,16 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chalicelib import audit, columns, dynamo, keys, templates
+from chalicelib import audit, configurations, dynamo, keys, targets, templates
 from chalicelib.dynamo import Operation
 from chalicelib.errors import Forbidden, Invalid, NotFound, Retryable
 from chalicelib.messages import sentence
 from chalicelib.preconditions import UNSAID, IfMatch
+
+if TYPE_CHECKING:
+    from chalicelib import sql
 
 Template = dict[str, Any]
 
@@ -30,14 +33,22 @@ _AS_TEXT = ("queries", "metadata")
 """Kept as JSON text: what people nest, and the numbers they write, may be more than an attribute can hold."""
 
 
-def create(org: str, user: dict[str, str], values: Mapping[str, Any], *, template_id: str | None = None) -> Template:
+def create(
+    org: str,
+    user: dict[str, str],
+    values: Mapping[str, Any],
+    based_on: str | None = None,
+    *,
+    template_id: str | None = None,
+) -> Template:
     """A new template. `values` holds `name`, `platform`, `database_type`, `description`, `supported_types`, `metadata`,
-    and `queries`: type -> query as JSON. Raises Invalid for a name that is taken and for what is too large.
-    template_id: when it was minted before.
+    and `queries`: type -> query as JSON. based_on: the system template it is a copy of. template_id: when it was
+    minted before. Raises Invalid for a name that is taken and for what is too large.
     """
     stamp = _stamp()
     template: Template = {
         "id": template_id or str(uuid.uuid4()),
+        "based_on": based_on,
         "created_by": user,
         "version": 1,
         "created_at": stamp,
@@ -116,25 +127,71 @@ def delete(org: str, template_id: str, user: dict[str, str], if_match: IfMatch =
 def show(template: Template, *, whole: bool = False) -> dict[str, Any]:
     """A template as lists show it; whole with its queries and who made it."""
     words = ("id", "name", "platform", "database_type", "description", "supported_types")
-    shown = {word: template[word] for word in words} | {"is_system": False, "options": []}
+    shown = {word: template[word] for word in words} | {"is_system": False}
+    shown["options"] = list(options(template))
     shown["created_at"] = f"{template['created_at'][:19]}Z"
     if not whole:
         return shown
     return shown | {
         **{word: json.loads(template[word]) for word in _AS_TEXT},
+        "based_on": template.get("based_on"),
         "created_by": template["created_by"],
         "version": template["version"],
         "updated_at": f"{template['updated_at'][:19]}Z",
     }
 
 
-def copied(template: Template) -> dict[str, str]:
-    """What a profile keeps of a template: `name`, `platform`, and as JSON text `queries`, type -> `sql.Query`."""
-    written: dict[str, Any] = json.loads(template["queries"])
-    queries = {
-        name: columns.built(columns.Query.model_validate(query), name).model_dump() for name, query in written.items()
+def copied(template: Template) -> dict[str, Any]:
+    """What a profile keeps of a template: `name`, `platform`, `queries` as JSON text, type -> configuration; and of a
+    copy of a system template, `based_on` and the `types` it imports by that one's queries.
+    """
+    return {word: template.get(word) for word in ("name", "platform", "queries", "based_on")} | {
+        "types": template["supported_types"]
     }
-    return {"name": template["name"], "platform": template["platform"], "queries": json.dumps(queries)}
+
+
+def options(template: Template) -> tuple[templates.Option, ...]:
+    """What can be chosen when a profile takes it: what the system template it is a copy of asks."""
+    return templates.get(template["based_on"]).OPTIONS if template.get("based_on") else ()
+
+
+def queries(copy: Mapping[str, Any], chosen: dict[str, Any], schema: dict[str, Any] | None) -> dict[str, sql.Query]:
+    """What a profile that keeps this copy imports, by type. chosen: the options. Raises as templates.queries and
+    configurations.built do.
+    """
+    found: dict[str, sql.Query] = {}
+    if copy.get("based_on"):
+        system = templates.get(copy["based_on"]).queries(chosen, schema)
+        found = {name: query for name, query in system.items() if name in copy["types"]}
+    return found | {
+        name: configurations.read(query, name, schema) for name, query in json.loads(copy["queries"]).items()
+    }
+
+
+def copy(org: str, template_id: str, user: dict[str, str], name: str, *, copy_id: str | None = None) -> Template:
+    """A template of the organisation's own like another one, the system's or its own, under a new name.
+
+    A system template's SQL is not copied: the copy says what it is based on, and imports by that one's queries, as they
+    are at the time, the types its own queries do not replace. Raises NotFound and Invalid as `create` does.
+    """
+    system = next((found for found in templates.all() if template_id == found.ID), None)
+    if system is None:
+        known = find(org, template_id)
+        if known is None:
+            raise NotFound("Template not found")
+        texts = {word: json.loads(known[word]) for word in _AS_TEXT}
+        written = {word: known[word] for word in _WRITTEN} | texts | {"name": name}
+        return create(org, user, written, known.get("based_on"), template_id=copy_id)
+    values = {
+        "name": name,
+        "platform": system.PLATFORM,
+        "database_type": "postgresql",
+        "description": system.DESCRIPTION,
+        "supported_types": [known for known in targets.names() if known in (system.TYPES or system.SUPPORTED_TYPES)],
+        "queries": {},
+        "metadata": {},
+    }
+    return create(org, user, values, system.ID, template_id=copy_id)
 
 
 def _written(values: Mapping[str, Any]) -> Template:
@@ -145,7 +202,7 @@ def _written(values: Mapping[str, Any]) -> Template:
 def _check(template: Template) -> None:
     if template["name"].casefold() in {found.NAME.casefold() for found in templates.all()}:
         raise _taken()
-    size = len(copied(template)["queries"].encode()) + len(template["metadata"].encode())
+    size = len(template["queries"].encode()) + len(template["metadata"].encode())
     if size > MAX_TEMPLATE_BYTES:
         text = sentence("too_many_bytes", "queries", limit=MAX_TEMPLATE_BYTES)
         raise Invalid("Validation failed", errors={"queries": [text]})

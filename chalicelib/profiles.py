@@ -12,15 +12,12 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from chalicelib import audit, dynamo, encryption, jobs, keys, progress
+from chalicelib import audit, configured, dynamo, encryption, jobs, keys, progress
 from chalicelib.errors import BadRequest, Invalid, NotFound, Retryable
 from chalicelib.messages import sentence
 from chalicelib.preconditions import UNSAID, IfMatch
-
-if TYPE_CHECKING:
-    from chalicelib import sql
 
 Profile = dict[str, Any]
 
@@ -37,6 +34,9 @@ UNTRIED = {"last_tested_at": None, "last_test_result": None, **SYNC}
 """What a profile remembers of what was done with it, before anything was."""
 
 CONNECTION_STATUSES = ("success", "failed", "untested")
+
+MAX_QUERY_BYTES = 25_000
+"""Of one saved query as JSON: one for each of seven types and a template's copy stay below an item's 400 KB."""
 
 LATEST_JOBS = 10
 """Jobs a profile shows of its own."""
@@ -245,19 +245,34 @@ def delete(org: str, profile_id: str, user: dict[str, str], if_match: IfMatch = 
     raise BadRequest("Cannot delete profile with running import jobs", code="profile_in_use", extra={"running_jobs": 1})
 
 
-def queries(profile: Profile, schema: dict[str, Any] | None = None) -> dict[str, sql.Query]:
-    """What the profile imports, by record type in dependency order; saved queries replace the template's.
+def save_query(
+    org: str,
+    profile_id: str,
+    user: dict[str, str],
+    record_type: str,
+    query: dict[str, Any] | None,
+    if_match: IfMatch = UNSAID,
+) -> Profile:
+    """Keep a type's query as it was written, in the place of the one it had; None: have none any more.
 
-    With the source's schema the template leaves out tables that are not there; without, its full shape is answered.
+    Raises NotFound (also for a query to remove that is not there), PreconditionFailed, Invalid for one too large, and
+    Retryable when somebody changed the profile at the same moment.
     """
-    from chalicelib import sql, templates
-
-    found: dict[str, sql.Query] = {}
-    if copy := profile.get("template_copy"):
-        found = {name: sql.Query.model_validate(query) for name, query in json.loads(copy["queries"]).items()}
-    elif profile["template_id"]:
-        found = templates.get(profile["template_id"]).queries(profile["template_options"], schema)
-    return found | {name: sql.Query.model_validate(query) for name, query in profile["queries"].items()}
+    text = None if query is None else json.dumps(query, ensure_ascii=False)
+    if text is not None and len(text.encode()) > MAX_QUERY_BYTES:
+        said = sentence("too_long_query", "fields", limit=MAX_QUERY_BYTES)
+        raise Invalid("Validation failed", errors={"fields": [said]})
+    known = get(org, profile_id)
+    if_match.check(known["version"], "profile")
+    if text is None and record_type not in known["queries"]:
+        raise NotFound("Saved query not found")
+    kept = {name: one for name, one in known["queries"].items() if name != record_type}
+    kept |= {record_type: text} if text else {}
+    changes = {"queries": kept, "has_custom_queries": bool(kept), "updated_at": stamp()}
+    profile = _set(org, profile_id, changes, seen={"version": known["version"]})
+    action = "profile.query_saved" if text else "profile.query_deleted"
+    audit.note(org, user, action, f"profile/{profile_id}", fields=[f"queries.{record_type}"])
+    return profile
 
 
 def show(profile: Profile) -> dict[str, Any]:
@@ -281,22 +296,9 @@ def show_whole(profile: Profile) -> dict[str, Any]:
     """A profile as it is shown alone: with its configuration and latest jobs."""
     return show(profile) | {
         "template_options": profile["template_options"],
-        "configuration": configuration(profile),
+        "configuration": configured.shown(profile),
         "import_jobs": _latest_jobs(profile),
     }
-
-
-def configuration(profile: Profile) -> dict[str, Any]:
-    """The saved query at top level, as the query builder reads it, and all queries by type in `queries`.
-
-    A template's queries are nobody's saved one. Of several saved ones the first in the order of import is shown.
-    """
-    shown = {name: query.model_dump(mode="json") for name, query in queries(profile).items()}
-    saved = next((query for name, query in shown.items() if name in profile["queries"]), {})
-    return {part: saved[part] for part in _BUILDER_PARTS if part in saved} | {"queries": shown}
-
-
-_BUILDER_PARTS = ("base_table", "joins", "fields", "filters", "target_type")
 
 
 def _template(profile: Profile) -> dict[str, str] | None:

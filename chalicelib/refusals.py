@@ -36,7 +36,14 @@ def failed(error: psycopg.Error, text: str = "") -> Retryable | Fatal:
         return Retryable("the source took too long for a query", code="source_timeout")
     if state[:2] in ("08", "40", "53", "57") or state in ("55P03", "25P03", "25P04"):
         return Retryable(f"the source could not answer now (SQLSTATE {state})", code="source_busy")
-    name = _pointed_at(error.diag.statement_position or "", text)
+    found = _fatal(state, _pointed_at(error.diag.statement_position or "", text))
+    found.state, found.position = state, _position(error.diag.statement_position or "")
+    if parameter := _PARAMETER.match(error.diag.context or ""):
+        found.parameter = int(parameter[1])
+    return found
+
+
+def _fatal(state: str, name: str) -> Fatal:
     if state in _MISSING:
         what = f"{_MISSING[state]} {name}" if name else "table or column that the query names"
         return Fatal(f"the source has no {what}", code="source_changed")
@@ -48,24 +55,59 @@ def failed(error: psycopg.Error, text: str = "") -> Retryable | Fatal:
     return Fatal(f"the source cannot run the query (SQLSTATE {state})", code="source_query_failed")
 
 
+def reason(error: Fatal | Retryable) -> str:
+    """Why a statement was refused, for the person who wrote it: more than `message` says, where the SQLSTATE does."""
+    known = _REASONS.get(error.state) if isinstance(error, Fatal) else None
+    return f"{known} (SQLSTATE {error.state})" if known and isinstance(error, Fatal) else error.message
+
+
+def sent(text: str) -> str:
+    """A statement as the server saw it, its placeholders numbered: what its positions count in."""
+    numbers = count(1)
+    return _PLACEHOLDER.sub(lambda found: "%" if found.group() == "%%" else f"${next(numbers)}", text)
+
+
+def _position(said: str) -> int | None:
+    return max(int(said) - 1, 0) if _PLACE.fullmatch(said) else None
+
+
 def _pointed_at(position: str, text: str) -> str:
     """The name or operator that stands at a place of the statement as it was sent; empty when none does.
 
     position: where the server says the fault is, counted from 1; only our own text is read there.
     """
-    numbers = count(1)
-    sent = _PLACEHOLDER.sub(lambda found: "%" if found.group() == "%%" else f"${next(numbers)}", text)
-    if not _PLACE.fullmatch(position):
-        return ""
-    found = _NAME.match(sent, max(int(position) - 1, 0))
+    place = _position(position)
+    found = None if place is None else _NAME.match(sent(text), place)
     return found.group().replace('"', "") if found else ""
 
 
 _PLACE = re.compile("[0-9]{1,9}")
 _PLACEHOLDER = re.compile("%[s%]")
+_PARAMETER = re.compile(r"[^$]{0,100}\$([0-9]{1,5})")
+"""Where a value was unfit, the context says which; only its number is read."""
+
 _NAME = re.compile(r'(?:"(?:[^"]|"")+"|[^\W\d]\w*)(?:\.(?:"(?:[^"]|"")+"|\w+))*|[-+*/<>=~!@#%^&|`?]+')
 
 _MISSING = {"42P01": "table", "42703": "column", "3F000": "schema"}
+
+_REASONS = {
+    "0A000": "PostgreSQL does not support this here",
+    "22003": "a number is out of the range of its type",
+    "22007": "a value is no date or time of the type it is compared with",
+    "22008": "a date or time is out of range",
+    "22012": "it divides by zero in a row",
+    "22023": "an argument is not one the function takes",
+    "22P02": "a value is not of the type it is compared with or turned into",
+    "2201B": "a regular expression is not valid",
+    "42702": "a column is ambiguous",
+    "42725": "a function or operator is ambiguous for these types",
+    "42803": "a column stands outside the aggregate",
+    "42804": "the types do not fit together",
+    "42846": "one type cannot be turned into the other",
+    "42P18": "the type of a value cannot be told",
+    "42P22": "the collation is not clear",
+}
+"""What a person who wrote an expression can do something about, by SQLSTATE."""
 
 _SIGNS = (
     ("timeout", ("timeout expired", "timed out")),

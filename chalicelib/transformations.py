@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ MAX_ASIDE = 100_000
 """Characters of a text that is kept beside a record's own: a note on a customer, JSON of phones or addresses."""
 
 BROKEN_JSON = "is no readable JSON, left out"
+NO_LIST = "is no list, left out"
 CUT_JSON = "is JSON that was cut off; what could be read is kept"
 
 PHONE_TYPES = {"1": "work", "2": "home", "3": "other", "4": "mobile", "5": "fax", "6": "pager"}
@@ -111,6 +113,78 @@ def _priority(value: Any) -> Any:
     return found or Warned("normal", "is none of the field's options or an unknown one, taken as normal")
 
 
+_moment = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?) ?(Z|[+-]\d\d(?::?\d\d(?::?\d\d)?)?)?)?"
+).fullmatch
+
+
+def _time(value: Any) -> Any:
+    """A date or time as PostgreSQL or ISO 8601 writes it, in UTC; without a zone it is taken as UTC, a bare date as its
+    beginning. What is none stays as it is.
+    """
+    found = _moment(value) if isinstance(value, str) else None
+    if not found:
+        return value
+    day, hours, zone = found.groups(default="")
+    hours = hours or "00:00:00"
+    seconds = hours if len(hours) > 5 else f"{hours}:00"
+    if zone in ("", "Z", "+00", "+00:00", "+0000"):
+        return f"{day}T{seconds}Z"
+    try:
+        moment = datetime.fromisoformat(f"{day}T{seconds}{zone}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return value
+    return f"{moment:%Y-%m-%dT%H:%M:%S}".rjust(19, "0") + (f".{moment.microsecond:06d}Z" if moment.microsecond else "Z")
+
+
+def _object(value: Any) -> Any:
+    """A JSON object; what is none is left out."""
+    if isinstance(value, dict):
+        return value
+    try:
+        found = from_json(value)
+    except (ValueError, TypeError):
+        found = None
+    return found if isinstance(found, dict) else Warned(None, "is no JSON object, left out")
+
+
+def _array(value: Any) -> Any:
+    """The entries of a JSON array or a PostgreSQL array of one dimension, without those that are null."""
+    if isinstance(value, list):
+        return [item for item in value if item is not None]
+    try:
+        found = from_json(value)
+    except (ValueError, TypeError):
+        found = None
+    if found is None or isinstance(found, dict):
+        found = _elements(value) if isinstance(value, str) else None
+    return [item for item in found if item is not None] if isinstance(found, list) else Warned(None, NO_LIST)
+
+
+_element = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^",{}\\]+))\s*(,|\Z)', re.DOTALL).match
+
+
+def _elements(text: str) -> list[str | None] | None:
+    """What PostgreSQL writes as {a,"b, c",NULL}; None for anything else."""
+    if not (text.startswith("{") and text.endswith("}")):
+        return None
+    inside, at, found = text[1:-1], 0, []
+    while at < len(inside):
+        element = _element(inside, at)
+        if not element:
+            return None
+        quoted, bare, separator = element.groups()
+        at = element.end()
+        if separator == "," and at == len(inside):
+            return None
+        found.append(re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL) if bare is None else _bare(bare))
+    return found
+
+
+def _bare(text: str) -> str | None:
+    return None if text.strip().upper() == "NULL" else text.strip()
+
+
 def _items(value: Any) -> tuple[list[Any], str | None]:
     """The entries of a JSON array or object, as far as they can be read, and what was wrong."""
     try:
@@ -131,10 +205,13 @@ def _entries(parsed: Any) -> list[Any]:
 
 
 _KNOWN: dict[str, Transformation] = {
+    "array": _array,
     "aside": _aside,
     "email": _email,
     "first_phone": _first_phone,
+    "object": _object,
     "phones": _phones,
     "priority": _priority,
     "texts": _texts,
+    "time": _time,
 }

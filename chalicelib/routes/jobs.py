@@ -13,7 +13,19 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from chalicelib import audit, history, identities, jobs, modes, profiles, progress, statistics
+from chalicelib import (
+    audit,
+    configured,
+    history,
+    identities,
+    jobs,
+    modes,
+    narrowing,
+    profiles,
+    progress,
+    remains,
+    statistics,
+)
 from chalicelib.access import Caller
 from chalicelib.idempotency import Minted
 from chalicelib.messages import between, described, sentence
@@ -192,7 +204,7 @@ def start(
     if minted.again and (made := jobs.resume(caller.org, minted.id)):
         return _started(made)
     profile = profiles.get(caller.org, profile_id)
-    types = list(profiles.queries(profile))
+    types = configured.types(profile)
     if not types:
         raise invalid({"profile_id": ["The profile has no template and no queries to import with."]})
     unknown = [index for index, name in enumerate(options.selected_types or []) if name not in types]
@@ -234,6 +246,22 @@ def show_status(caller: Caller, job_id: str) -> dict[str, Any]:
 
 @routes.on(
     "POST",
+def _confirm_dated(profile: profiles.Profile, options: JobOptions) -> None:
+    """Raise Invalid when a range of days is asked for and a selected type says of no row when it was made."""
+    filters = options.import_filters
+    given = [name for name in ("date_from", "date_to") if filters and getattr(filters, name)]
+    if not given:
+        return
+    queries = configured.shown(profile)["queries"]
+    selected = [name for name in queries if name in (options.selected_types or queries)]
+    undated = [
+        name for name in selected if not any(field["target"] == narrowing.FIELD for field in queries[name]["fields"])
+    ]
+    if undated:
+        fields = [f"options.import_filters.{name}" for name in given]
+        raise invalid({field: [sentence("undated", field, types=", ".join(undated))] for field in fields})
+
+
     "/api/import/jobs/{job_id}/cancel",
     permission="system.import",
     limit="monitoring",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from chalicelib import connections, copies, fields, identities, network, profiles
+from chalicelib import configured, connections, copies, fields, identities, network, profiles
 from chalicelib.access import Caller
 from chalicelib.idempotency import Minted
 from chalicelib.messages import between, described, printable, sentence
@@ -250,10 +250,10 @@ def apply_template(caller: Caller, profile_id: str, if_match: IfMatch, body: Tem
     own = None if system else own_templates.find(caller.org, wanted)
     if system is None and own is None:
         raise invalid({"template_id": [sentence("selected", "template_id")]})
-    options = fields.check(system.OPTIONS if system else (), body.options)
+    options = fields.check(system.OPTIONS if system else own_templates.options(own or {}), body.options)
     copy = own_templates.copied(own) if own else None
     profile = profiles.apply_template(caller.org, profile_id, caller.who(), wanted, options, copy, if_match)
-    shown = profiles.show(profile) | {"configuration": profiles.configuration(profile)}
+    shown = profiles.show(profile) | {"configuration": configured.shown(profile)}
     return {"message": "Template applied successfully", "profile": shown}
 
 

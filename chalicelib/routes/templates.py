@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from chalicelib import columns, own_templates, targets
+from chalicelib import configurations, own_templates, targets
 from chalicelib.access import Caller
 from chalicelib.idempotency import Minted
 from chalicelib.messages import MAX_FIELDS, finite, printable, sentence
@@ -36,15 +36,20 @@ class TemplateBody(Body):
     database_type: Literal["postgresql"] = "postgresql"
     description: Annotated[str, StringConstraints(max_length=5000)] = ""
     supported_types: Annotated[list[_Word], Field(max_length=50)] | None = None
-    queries: Annotated[dict[_Word, columns.Query], Field(min_length=1, max_length=50)]
+    queries: Annotated[dict[_Word, configurations.Query], Field(max_length=50)]
     metadata: Annotated[dict[str, Any], AfterValidator(finite)] = {}
 
-    def checked(self) -> dict[str, Any]:
-        """The values to store. Raises Invalid naming each place in which something does not fit."""
-        known, errors = targets.names(), columns.Errors()
+    def checked(self, based_on: str | None = None) -> dict[str, Any]:
+        """The values to store. Raises Invalid naming each place in which something does not fit.
+
+        based_on: the system template it is a copy of, whose queries may be all it has.
+        """
+        known, errors = targets.names(), configurations.Errors()
+        if not self.queries and not based_on:
+            errors["queries"] = [sentence("missing", "queries")]
         for name, query in self.queries.items():
             at = f"queries.{name}"
-            errors |= columns.faults(query, name, at) if name in known else {at: [sentence("selected", at)]}
+            errors |= configurations.faults(query, name, at) if name in known else {at: [sentence("selected", at)]}
         named = list(self.queries) if self.supported_types is None else self.supported_types
         if unnamed := sorted(set(self.queries) - set(named)):
             errors["supported_types"] = [sentence("unnamed", "supported_types", types=", ".join(unnamed))]
@@ -54,9 +59,15 @@ class TemplateBody(Body):
                 errors[at] = [sentence("selected", at)]
         if errors:
             raise invalid(dict(islice(errors.items(), MAX_FIELDS)))
-        queries = {name: self.queries[name].model_dump(exclude_none=True) for name in known if name in self.queries}
+        queries = {name: self.queries[name].model_dump(exclude_unset=True) for name in known if name in self.queries}
         types = [name for name in known if name in named]
         return self.model_dump() | {"queries": queries, "supported_types": types}
+
+
+class CopyBody(Body):
+    """How the copy is called."""
+
+    name: _Name
 
 
 @routes.on("GET", "/api/import/templates", permission="system.import", limit="templates", answer=shapes.Templates)
@@ -104,6 +115,7 @@ def show_template(caller: Caller, template_id: str) -> dict[str, Any]:
     return _system(system) | {
         "queries": {name: query.model_dump(mode="json") for name, query in queries},
         "metadata": {},
+        "based_on": None,
         "created_by": None,
         "version": 1,
         "updated_at": system.CREATED_AT,
@@ -120,8 +132,10 @@ def show_template(caller: Caller, template_id: str) -> dict[str, Any]:
 )
 def replace_template(caller: Caller, template_id: str, if_match: IfMatch, body: TemplateBody) -> dict[str, Any]:
     """Writes the template anew; profiles that took it keep what they took."""
-    if_match.check(own_templates.get(caller.org, template_id)["version"], "template")
-    template = own_templates.replace(caller.org, template_id, caller.who(), body.checked(), if_match)
+    known = own_templates.get(caller.org, template_id)
+    if_match.check(known["version"], "template")
+    values = body.checked(known.get("based_on"))
+    template = own_templates.replace(caller.org, template_id, caller.who(), values, if_match)
     return {"message": "Template updated successfully", "template": own_templates.show(template, whole=True)}
 
 
@@ -137,6 +151,23 @@ def delete_template(caller: Caller, template_id: str, if_match: IfMatch) -> dict
     """Removes the template; profiles that took it keep what they took."""
     own_templates.delete(caller.org, template_id, caller.who(), if_match)
     return {"message": "Template deleted successfully"}
+
+
+@routes.on(
+    "POST",
+    "/api/import/templates/{template_id}/copy",
+    permission="system.configure",
+    limit="templates",
+    status=201,
+    idempotent=True,
+    answer=shapes.TemplateSaved,
+)
+def copy_template(caller: Caller, minted: Minted, template_id: str, body: CopyBody) -> dict[str, Any]:
+    """Makes a template of the organisation's own like this one, the system's or its own."""
+    template = own_templates.find(caller.org, minted.id) if minted.again else None
+    if template is None:
+        template = own_templates.copy(caller.org, template_id, caller.who(), body.name, copy_id=minted.id)
+    return {"message": "Template copied successfully", "template": own_templates.show(template, whole=True)}
 
 
 def _system(template: Any) -> dict[str, Any]:

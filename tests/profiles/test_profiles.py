@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import connections, dynamo, keys, profiles
+from chalicelib import configured, connections, dynamo, keys, profiles
 from chalicelib.errors import Fatal, Invalid, NotFound, Retryable, SourceUnreachable
 
 pytestmark = pytest.mark.usefixtures("cloud")
@@ -128,10 +128,17 @@ def test_saved_queries_replace_the_templates() -> None:
     freescout = next(template for template in templates.all() if template.PLATFORM == "freescout")
     made = profiles.create("o1", USER, values())
     made = profiles.apply_template("o1", made["id"], USER, freescout.ID, {})
-    own = profiles.queries(made)["customer_users"].model_dump(mode="json") | {"name": "My customers"}
-    found = profiles.queries({**made, "queries": {"customer_users": own}})
-    assert found["customer_users"].name == "My customers"
-    assert found["tickets"] == profiles.queries(made)["tickets"]
+    before = configured.shown(made)["queries"]
+    own = {"base_table": "people", "fields": [{"source": "id", "target": "external_id"}], "target_type": "agents"}
+    saved = profiles.save_query("o1", made["id"], USER, "agents", own)
+    after = configured.shown(saved)["queries"]
+    assert (after["agents"], saved["has_custom_queries"]) == (own, True)
+    assert list(after) == list(before), "in the order of import"
+    assert {name: after[name] for name in after if name != "agents"} == {
+        name: before[name] for name in before if name != "agents"
+    }
+    gone = profiles.save_query("o1", made["id"], USER, "agents", None)
+    assert (configured.shown(gone)["queries"], gone["has_custom_queries"]) == (before, False)
 
 
 def test_a_check_ends_in_time_whatever_the_server_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,20 +10,17 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSResponse
 
-from chalicelib import access, dynamo, profiles
+from chalicelib import access, configured, dynamo, profiles
 from chalicelib.clients import client
 from chalicelib.own_templates import MAX_TEMPLATE_BYTES
 from tests.routes.conftest import Api
 from tests.routes.test_template_routes import TEMPLATES, template
 
-COLUMN = "must be a column, `name` or `table.name`; expressions are not available yet."
-LINK = "must say which columns are equal: `table.column = table.column`, several with AND between."
-
 TICKETS: dict[str, Any] = {
     "base_table": "cases",
     "joins": [{"type": "INNER", "table": "people", "on": "people.id = cases.person_id"}],
     "fields": [
-        {"source": "id", "target": "external_id"},
+        {"source": "cases.id", "target": "external_id"},
         {"source": "cases.Subject", "target": "title"},
         {"source": "people.id", "target": "customer"},
         {"source": "people.city", "target": "custom_fields.city"},
@@ -57,6 +54,13 @@ def created(api: Api, **values: Any) -> dict[str, Any]:
 
 def one(template: dict[str, Any]) -> str:
     return f"{TEMPLATES}/{template['id']}"
+
+
+def described(name: str, *columns: str) -> dict[str, Any]:
+    """A table as the catalogue would tell of it, with `id` as its key."""
+    found = [{"name": column, "type": "text", "nullable": column != "id"} for column in columns]
+    keys = {"primary_key": ["id"], "unique_keys": [], "indexed": ["id"]}
+    return {"name": name, "namespace": "public", "kind": "table", "row_count": 1, "columns": found, **keys}
 
 
 def take(api: Api, profile_id: str, template_id: str, **options: Any) -> Any:
@@ -221,9 +225,13 @@ def test_a_profile_keeps_what_it_took(api: Api) -> None:
     assert shown["template"] == {"id": made["id"], "name": "Case desk", "platform": "casedesk"}
     queries = shown["configuration"]["queries"]
     assert list(queries) == ["customer_users", "tickets"]
-    tickets = queries["tickets"]
+    assert queries["tickets"] == TICKETS | {"target_type": "tickets"}, "as it was written"
+    schema = {"tables": [described("cases", "id", "Subject", "person_id", "opened", "state"),
+                         described("people", "id", "city", "full_name", "mail")]}  # fmt: skip
+    stored = profiles.get(api.org, profile_id)
+    tickets = configured.queries(stored, schema)["tickets"].model_dump(mode="json")
     assert (tickets["name"], tickets["base_table"], tickets["origin"]) == ("Tickets Import", "cases", "cases")
-    assert tickets["key"] == '"cases"."id"'
+    assert tickets["key"] == ['"cases"."id"']
     assert [field["source"] for field in tickets["fields"]] == [
         '"cases"."id"',
         '"cases"."Subject"',
@@ -236,9 +244,58 @@ def test_a_profile_keeps_what_it_took(api: Api) -> None:
     api.delete(one(made))
     kept = api.get(f"/api/import/profiles/{profile_id}").json_body
     assert (kept["template"], kept["configuration"]["queries"]) == (shown["template"], queries)
-    assert list(profiles.queries(profiles.get(api.org, profile_id), {"tables": []})) == list(queries)
+    assert list(configured.queries(profiles.get(api.org, profile_id), schema)) == list(queries)
     assert api.post(f"/api/import/profiles/{profile_id}/import").status_code == 201
     assert take(api, profile_id, template(api, "custom")["id"]).json_body["profile"]["configuration"]["queries"] == {}
+
+
+@pytest.mark.accepts("SV-061")
+def test_a_system_template_is_copied_without_its_sql(api: Api) -> None:
+    system = template(api, "freescout")
+    answer = api.post(f"{one(system)}/copy", {"name": "Our FreeScout"})
+    assert (answer.status_code, answer.json_body["message"]) == (201, "Template copied successfully")
+    copied = answer.json_body["template"]
+    assert (copied["name"], copied["is_system"], copied["based_on"]) == ("Our FreeScout", False, system["id"])
+    assert copied["queries"] == {}
+    assert copied["options"] == system["options"]
+    assert "SELECT" not in json.dumps(dynamo.query("state", f"O#{api.org}", prefix="TEMPLATE#"), default=str).upper()
+    path = api.profile()["id"]
+    answer = take(api, path, copied["id"], timezone="Europe/Berlin")
+    assert answer.status_code == 200, answer.body
+    queries = answer.json_body["profile"]["configuration"]["queries"]
+    assert "Europe/Berlin" in repr(queries["tickets"])
+    assert answer.json_body["profile"]["template"]["name"] == "Our FreeScout"
+    taken = take(api, api.profile()["id"], system["id"], timezone="Europe/Berlin").json_body["profile"]
+    assert queries == taken["configuration"]["queries"], "what the system's own gives, until something is replaced"
+
+    fewer = [name for name in copied["supported_types"] if name != "time_entries"]
+    changed = body(name="Our FreeScout", queries={"customer_users": PEOPLE}, supported_types=fewer)
+    answer = api.put(one(copied), changed)
+    assert answer.status_code == 200, answer.body
+    assert answer.json_body["template"]["based_on"] == system["id"]
+    kept = take(api, path, copied["id"], timezone="Europe/Berlin").json_body["profile"]["configuration"]["queries"]
+    assert kept["customer_users"] == PEOPLE | {"target_type": "customer_users"}
+    assert "time_entries" not in kept
+    assert kept["agents"] == queries["agents"]
+
+
+def test_a_copy_is_the_organisations_own(api: Api, stranger: Api) -> None:
+    made = created(api, metadata={"n": 1})
+    answer = api.post(f"{one(made)}/copy", {"name": "Second"})
+    copied = answer.json_body["template"]
+    own = ("platform", "description", "supported_types", "queries", "metadata", "based_on")
+    assert {word: copied[word] for word in own} == {word: made[word] for word in own}
+    assert copied["id"] != made["id"]
+    assert api.post(f"{one(made)}/copy", {"name": "second"}).json_body["errors"] == {
+        "name": ["The name has already been taken."]
+    }
+    assert stranger.post(f"{one(made)}/copy", {"name": "Mine"}).status_code == 404
+    token = access.issue_token(api.org, api.user, "t", scopes=["system.import"])
+    importer = Api(api.client, token, api.org, api.user)
+    assert importer.post(f"{one(made)}/copy", {"name": "Third"}).status_code == 403
+    sneaky = api.post(f"{one(made)}/copy", {"name": "Fourth", "based_on": made["id"]})
+    assert sneaky.json_body["errors"] == {"based_on": ["The based_on field is not known."]}
+    assert api.post(TEMPLATES, body(name="Fifth", based_on=template(api, "freescout")["id"])).status_code == 422
 
 
 def test_a_template_of_ones_own_has_no_options(api: Api) -> None:
@@ -268,44 +325,25 @@ SOURCE, ON = "queries.tickets.fields.1.source", "queries.tickets.joins.0.on"
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        *(
-            (SOURCE, value, COLUMN)
-            for value in (
-                "lower(subject)",
-                "1",
-                "'x'",
-                "cases.subject; DROP TABLE x",
-                'cases."subject"',
-                "public.cases.subject",
-                "cases.*",
-                "cases.subject::text",
-                "subject --",
-                "",
-                "a" * 64,
-                "a\n",
-            )
-        ),
-        *(
-            (ON, value, LINK)
-            for value in (
-                "true",
-                "people.id = 1",
-                "people.id = cases.id OR true",
-                "id = cases.id",
-                "people.id = (SELECT 1)",
-                "people.id = cases.id -- x",
-            )
-        ),
-        ("queries.tickets.joins.0.type", "FULL", "selected"),
-        ("queries.tickets.joins.0.condition", "people.kind = 1", "is not available yet."),
+        (SOURCE, "cases.subject; DROP TABLE x", ""),
+        (SOURCE, "(SELECT 1)", ""),
+        (SOURCE, "pg_sleep(1)", ""),
+        (SOURCE, "cases.*", ""),
+        (SOURCE, "", "is required."),
+        (SOURCE, "subject --", ""),
+        (SOURCE, "a" * 5001, "may not be greater than 5000 characters."),
+        (ON, "people.id = (SELECT 1)", ""),
+        ("queries.tickets.joins.0.on", None, "is required."),
+        ("queries.tickets.joins.0.type", "CROSS", "selected"),
+        ("queries.tickets.joins.0.condition", "pg_sleep(1) IS NULL", ""),
         ("queries.tickets.joins.0.lateral", "SELECT 1", "is not known."),
-        ("queries.tickets.joins.0.table", "a b", "format is invalid."),
-        ("queries.tickets.base_table", "(SELECT 1)", "format is invalid."),
+        ("queries.tickets.joins.0.table", "a b", "must be a table, `name`, `schema.name` or quoted."),
+        ("queries.tickets.base_table", "(SELECT 1)", "must be a table, `name`, `schema.name` or quoted."),
         ("queries.tickets.base_table", None, "is required."),
-        ("queries.tickets.key", "id + 1", COLUMN),
-        ("queries.tickets.key", "others.id", "names a table that the query does not read."),
-        (SOURCE, "others.id", "names a table that the query does not read."),
-        (ON, "people.id = others.id", "names a table that the query does not read."),
+        ("queries.tickets.key", "cases.id + 1", ""),
+        ("queries.tickets.key", "others.id", "others"),
+        (SOURCE, "others.id", "others"),
+        (ON, "people.id = others.id", "others"),
         ("queries.tickets.with_queries", [{"name": "x", "sql": "SELECT 1"}], "is not known."),
         ("queries.tickets.width", "1", "is not known."),
         ("queries.tickets.target_type", "agents", "selected"),
@@ -316,8 +354,14 @@ SOURCE, ON = "queries.tickets.fields.1.source", "queries.tickets.joins.0.on"
             ("queries.tickets.fields.3.target", f"{outer}.x", f"goes below {outer}, which is no object.")
             for outer in ("title", "number", "customer", "external_id", "tags")
         ),
-        ("queries.tickets.fields.1.transformation", "custom", "it may be aside, email, first_phone"),
-        ("queries.tickets.filters.0.field", "cases.opened::date", COLUMN),
+        (
+            "queries.tickets.fields.1.transformation",
+            "upper",
+            "it may be direct, custom, case_when, math, array, aside, email, first_phone",
+        ),
+        ("queries.tickets.fields.1.transformation", "case_when", "case_when needs a CASE expression as source."),
+        ("queries.tickets.fields.1.transformation", "math", "math needs an arithmetic expression as source."),
+        ("queries.tickets.filters.0.field", "count(*)", ""),
         ("queries.tickets.filters.0.operator", "IS", "selected"),
         ("queries.tickets.filters.0.value", None, "does not fit the operator >=."),
         ("queries.tickets.filters.0.value", [1], "does not fit the operator >=."),
@@ -375,9 +419,12 @@ def test_a_filter_keeps_its_value(api: Api, value: Any) -> None:
 
 def test_a_table_is_joined_once(api: Api) -> None:
     twice = TICKETS | {"joins": TICKETS["joins"] * 2}
+    place = "queries.tickets.joins.1.table"
     assert api.post(TEMPLATES, body(queries={"tickets": twice})).json_body["errors"] == {
-        "queries.tickets.joins.1.table": ["The queries.tickets.joins.1.table is there twice."]
+        place: [f"The {place} brings a second people; give it an alias of its own."]
     }
+    again = {"type": "LEFT", "table": "people", "alias": "boss", "leftColumn": "people.boss_id", "rightColumn": "id"}
+    assert created(api, queries={"tickets": TICKETS | {"joins": [*TICKETS["joins"], again]}})
 
 
 def test_fields_that_must_be_filled_are_named(api: Api) -> None:

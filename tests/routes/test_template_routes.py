@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from chalicelib import dynamo, keys
 from tests.routes.conftest import Api
 
 TEMPLATES = "/api/import/templates"
@@ -89,38 +88,6 @@ def test_the_options_chosen_are_kept_and_the_others_have_their_defaults(api: Api
         "include_spam": False,
     }
     assert "Europe/Berlin" in repr(kept["configuration"]["queries"]["tickets"]["fields"])
-
-
-@pytest.mark.accepts("SV-035", "SV-036", "SV-037", "SV-038", "SV-039")
-def test_a_saved_query_stands_at_the_top_of_the_configuration(api: Api) -> None:
-    made = api.profile()
-    shown = {
-        "base_table": "customers",
-        "joins": [
-            {
-                "type": "LEFT",
-                "table": "emails",
-                "on": "emails.customer_id = customers.id",
-                "condition": "emails.type = 1",
-            }
-        ],
-        "fields": [{"source": "customers.id", "target": "external_id", "transformation": None}],
-        "filters": [{"field": "customers.created_at", "operator": ">=", "value": "2024-01-01"}],
-        "target_type": "customer_users",
-    }
-    saved = {"name": "Mine", "origin": "customers", "key": "customers.id", **shown}
-    key = keys.profile(api.org, made["id"])
-    dynamo.update("state", key, "SET #queries = :queries", {"queries": {"customer_users": saved}})
-    found = api.get(f"/api/import/profiles/{made['id']}").json_body["configuration"]
-    assert found.keys() == {*shown, "queries"}
-    assert (found["base_table"], found["target_type"]) == ("customers", "customer_users")
-    for part in ("joins", "fields", "filters"):
-        assert [wanted.items() <= have.items() for wanted, have in zip(shown[part], found[part], strict=True)] == [True]
-    assert found["queries"].keys() == {"customer_users"}
-    apply(api, made["id"])
-    both = api.get(f"/api/import/profiles/{made['id']}").json_body["configuration"]
-    assert both["base_table"] == "customers"
-    assert {"tickets", "customer_users"} <= both["queries"].keys()
 
 
 @pytest.mark.accepts("SV-036", "SV-037", "SV-038", "SV-060")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import chunks, columns, dynamo, edits, jobs, keys, ledger, plans, storage, writing
+from chalicelib import chunks, configurations, dynamo, edits, jobs, keys, ledger, plans, storage, writing
 from chalicelib.errors import Fatal, Retryable
 from chalicelib.jobs import Job
 from chalicelib.preconditions import IfMatch
@@ -44,13 +44,13 @@ class World:
 
     def _plan(self, job: Job, rows: int) -> str:
         fields = [{"source": name, "target": name} for name in ("external_id", "email", "name")]
-        query = columns.Query.model_validate({"base_table": "people", "fields": fields})
+        query = configurations.Query.model_validate({"base_table": "people", "fields": fields})
         listed = [{"chunk": 0, "low": 1, "high": 9, "rows": rows}]
         manifest = storage.put_json(f"{self.objects}/extract", "json", listed)
         plan: plans.Plan = {
             "profile": {},
             "source_id": "s",
-            "queries": {TYPE: columns.built(query, TYPE).model_dump(mode="json")},
+            "queries": {TYPE: configurations.built(query, TYPE).model_dump(mode="json")},
             "origins": {TYPE: "people"},
             "types": [{"type": TYPE, "manifest": manifest, "chunks": 1, "rows": rows}],
             "policy": jobs.policy({}),

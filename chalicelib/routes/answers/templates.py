@@ -17,8 +17,8 @@ class Option(TypedDict):
     type: Literal["timezone", "choice", "text", "boolean", "integer"]
     required: NotRequired[bool]
     default: NotRequired[Any]
-    choices: NotRequired[list[str]]
-    pattern: NotRequired[str]
+    choices: NotRequired[list[str] | None]
+    pattern: NotRequired[str | None]
 
 
 class Template(TypedDict):
@@ -42,10 +42,13 @@ class Templates(TypedDict):
 
 
 class WholeTemplate(Template):
-    """A template with its queries. created_by: null for the system's."""
+    """A template with its queries. based_on: the system template it is a copy of; types without a query of its own are
+    imported by that one's. created_by: null for the system's.
+    """
 
     queries: dict[str, dict[str, Any]]
     metadata: dict[str, Any]
+    based_on: str | None
     created_by: Person | None
     version: int
     updated_at: str

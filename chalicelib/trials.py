@@ -1,0 +1,152 @@
+"""A query tried on its source: how many rows it should have, of which types, the first of them; and where it fails.
+
+In: an open session and an `sql.Query`. Out: what the run would meet, asked with the run's own text (see sql.py). A
+failure comes back with the part of the query it stands in: PostgreSQL says at which letter it stopped, or which value
+it could not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib import refusals, sessions, sql
+from chalicelib.errors import Fatal, Retryable
+from chalicelib.sessions import Session
+
+STATEMENT_SECONDS = 12
+"""For each of a trial's two questions: connecting, reading the schema and both stay below the gateway's 29 s."""
+
+MAX_SAMPLE_BYTES = 24_000_000
+"""Most that is read for a sample: 100 rows of 240 KB."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """rows: PostgreSQL's guess. columns: target -> type of its values as the server names it, in the query's order."""
+
+    rows: int
+    columns: dict[str, str]
+
+
+class Failed(Exception):
+    """The source would not answer. place: the part of the configuration it stumbled over, when it says so."""
+
+    def __init__(self, error: Fatal | Retryable, place: str | None) -> None:
+        super().__init__(error.message)
+        self.error, self.place = error, place
+        self.reason = refusals.reason(error)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was the connection that failed, not the query."""
+        return isinstance(self.error, Retryable) and self.error.code != "source_timeout"
+
+
+def estimate(session: Session, query: sql.Query) -> Estimate:
+    """What PostgreSQL plans, without running it. Raises Failed."""
+    text, bound = sql.select(query)
+    asked = f"EXPLAIN (FORMAT JSON) {text}"
+    try:
+        with sessions.understood():
+            ((found,),) = sessions.fetch(session, asked, bound, seconds=STATEMENT_SECONDS)
+            rows = int(_json(found)[0]["Plan"]["Plan Rows"])
+            return Estimate(rows, _columns(session, query))
+    except (Fatal, Retryable) as error:
+        raise Failed(error, placed(query, asked, error)) from None
+
+
+def sample(session: Session, query: sql.Query, limit: int) -> list[tuple[Any, ...]]:
+    """The first rows in the order of the run, as it would read them. Raises Failed."""
+    text, bound = sql.select(query, limit=limit)
+    try:
+        with sessions.bounded(session, text, STATEMENT_SECONDS, max_bytes=MAX_SAMPLE_BYTES):
+            return session.execute(text.encode(), bound).fetchall()
+    except (Fatal, Retryable) as error:
+        raise Failed(error, placed(query, text, error)) from None
+
+
+def placed(query: sql.Query, text: str, error: Fatal | Retryable) -> str | None:
+    """The part of a configuration in which a statement of its query failed; None when the server did not say.
+
+    text: the statement as it was sent, but for its placeholders.
+    """
+    if isinstance(error, Retryable):
+        return None
+    if error.parameter is not None:
+        owners = list(_bound(query))
+        return owners[error.parameter - 1] if 0 < error.parameter <= len(owners) else None
+    if error.position is None:
+        return None
+    for place, begin, end in _spans(query, refusals.sent(text)):
+        if begin <= error.position < end:
+            return place
+    return None
+
+
+def _bound(query: sql.Query) -> Iterator[str]:
+    """For each value of the statement, in order, the filter it belongs to."""
+    for place, item in enumerate(query.filters):
+        if isinstance(item.value, list):
+            yield from [f"filters.{place}.value"] * len(item.value)
+        elif item.value is not None:
+            yield f"filters.{place}.value"
+        if item.value2 is not None:
+            yield f"filters.{place}.value2"
+
+
+def _spans(query: sql.Query, text: str) -> Iterator[tuple[str, int, int]]:
+    """Where each part of a configuration stands in the statement, in the statement's order."""
+    at = text.find("SELECT ")
+    for place, piece, after in _pieces(query):
+        begin = text.find(piece + after, at)
+        if begin < 0:
+            return
+        yield place, begin, begin + len(piece)
+        at = begin + len(piece) + len(after)
+
+
+def _pieces(query: sql.Query) -> Iterator[tuple[str, str, str]]:
+    for place, one in enumerate(query.fields):
+        yield f"fields.{place}.source", one.source, f" AS {sql.quoted(one.target)}"
+    yield "base_table", _table(query.base_schema, query.base_table), ""
+    for place, join in enumerate(query.joins):
+        yield f"joins.{place}.table", _table(join.table_schema, join.table), ""
+        yield f"joins.{place}.on", join.on, ""
+        if join.condition:
+            yield f"joins.{place}.condition", join.condition, ")"
+    for place, item in enumerate(query.filters):
+        yield f"filters.{place}.field", item.field, ")"
+        yield f"filters.{place}.operator", _OPERATORS.get(item.operator, item.operator), ""
+    for place, part in enumerate(query.key):
+        yield f"key.{place}", part, ""
+
+
+def _table(schema: str | None, name: str) -> str:
+    return f"{sql.quoted(schema)}.{sql.quoted(name)}" if schema else sql.quoted(name)
+
+
+_OPERATORS = {"!=": "<>", "REGEXP": "~"}
+
+
+def _columns(session: Session, query: sql.Query) -> dict[str, str]:
+    """target -> type of its values, as the server names it."""
+    from psycopg.postgres import types
+
+    text, bound = sql.select(query, limit=0)
+    with sessions.bounded(session, text, STATEMENT_SECONDS, max_bytes=MAX_SAMPLE_BYTES):
+        described = session.execute(text.encode(), bound).description or []
+    numbers = [column.type_code for column in described]
+    known = {number: info.regtype for number in numbers if (info := types.get(number))}
+    if others := sorted({number for number in numbers if number not in known}):
+        asked = "SELECT o::int8, format_type(o, NULL) FROM unnest(%s::oid[]) AS o"
+        listed = "{" + ",".join(map(str, others)) + "}"
+        known |= {int(number): name for number, name in sessions.fetch(session, asked, [listed])}
+    return dict(zip((one.target for one in query.fields), (known[number] for number in numbers), strict=True))
+
+
+def _json(value: Any) -> Any:
+    from json import loads
+
+    return loads(value) if isinstance(value, str) else value
