@@ -64,6 +64,7 @@ _SENTENCES = {
     "sql_too_long": "The {field} may not be greater than {limit} characters.",
     "sql_too_many_words": "The {field} may not have more than {limit} words and signs.",
     "sql_too_deep": "The {field} may not be nested more than {limit} deep.",
+    "sql_too_tangled": "The {field} takes too long to read; shorter parts in brackets would help.",
     "sql_character": "The {field} has a character that cannot stand in an expression.",
     "sql_unreadable": "The {field} cannot be read as one SQL expression.",
     "sql_brackets": "The {field} can be read in two ways at {name}; brackets would say which.",

@@ -15,8 +15,11 @@ MAX_CHARACTERS = 5_000
 MAX_WORDS = 1_500
 """Most words and signs of one."""
 
-MAX_DEPTH = 30
+MAX_DEPTH = 20
 """Deepest nesting of brackets and CASEs. Reading takes some 25 frames of Python a level, of the thousand there are."""
+
+MAX_BRANCHES = 100
+"""Deepest nesting of operations; a chain of one operator is no nesting."""
 
 MAX_EMITTED = 20_000
 """Longest expression after its columns were given their tables."""
@@ -83,7 +86,7 @@ FUNCTIONS: dict[str, Call] = {
     **_calls("split_part translate", 3),
     **_calls("replace", 3, _3="text"),
     **_calls("substr", 2, 3),
-    **_calls("substring", 2, 3, _2="number"),
+    **_calls("substring", 2, 3, _2="number", _3="number"),
     **_calls("lpad rpad", 2, 3, _2="length"),
     **_calls("repeat", 2, _2="length"),
     **_calls("regexp_replace", 3, 4, _2="pattern", _3="text", _4="flags"),

@@ -24,6 +24,7 @@ from chalicelib.expressions.allowed import (
     Unfit,
 )
 from chalicelib.expressions.names import folded
+from chalicelib.expressions.nodes import OPERATORS
 
 IsNumber = Callable[[exp.Column], bool]
 
@@ -107,7 +108,7 @@ def _must_be_pattern(name: str, place: int, node: exp.Expr, _: IsNumber) -> None
 
 
 def _must_be_number(name: str, place: int, node: exp.Expr, is_number: IsNumber) -> None:
-    if _text(node) is not None and name == "substring":
+    if _text(node) is not None and place == 2:  # substring(text from pattern)
         _must_be_pattern(name, place, node, is_number)
     elif not _numeric(node, is_number):
         raise Unfit("sql_argument", name=name, place=place, must="a number; a cast makes one (::integer)")
@@ -125,6 +126,8 @@ _MUSTS: dict[str, Callable[[str, int, exp.Expr, IsNumber], None]] = {
     "number": _must_be_number,
 }
 
+_INTEGERS = ("smallint", "integer", "bigint")
+
 _COUNTS = {"position", "strpos", "length", "char_length", "character_length", "octet_length", "ascii", "cardinality"}
 
 
@@ -138,7 +141,7 @@ def _numeric(node: Any, is_number: IsNumber) -> bool:
         case exp.Paren() | exp.Neg():
             return _numeric(node.this, is_number)
         case exp.Cast():
-            return node.to.this in (exp.DType.INT, exp.DType.SMALLINT, exp.DType.BIGINT)
+            return node.to.name in _INTEGERS and not node.to.args["dimensions"]
         case exp.Add() | exp.Sub() | exp.Mul() | exp.Div() | exp.Mod():
             return _numeric(node.this, is_number) and _numeric(node.expression, is_number)
     return isinstance(node, exp.Expr) and isinstance(node.this, str) and folded(node.this) in _COUNTS
@@ -152,6 +155,12 @@ def _growth(node: Any) -> float:
         return len(str(node.this)) / MAX_LENGTH
     if isinstance(node, exp.Column):
         return 1
+    inner = 0.0
+    while type(node) in OPERATORS and not isinstance(node, exp.Pow):  # a chain of a thousand is no thousand calls
+        inner += _growth(node.expression)
+        node = node.this
+    if inner:
+        return inner + _growth(node)
     inner = sum(_growth(part) for part in node.iter_expressions())
     name = folded(node.this) if isinstance(node.this, str) else ""
     if isinstance(node, exp.Pow) or name in ("power", "pow"):

@@ -28,6 +28,7 @@ from chalicelib.expressions.nodes import (
     SIGN,
     ZONE,
     Coerced,
+    Denied,
     Keyworded,
     Prefixed,
     only,
@@ -122,6 +123,10 @@ class _Writer:
         only(node, "this")
         return f"- {self._operand(node.this, SIGN - 1, '-')}"
 
+    def _denied(self, node: Denied) -> str:
+        only(node, "this")
+        return f"NOT {self._operand(node.this, NOT - 1, 'NOT')}"
+
     def _not(self, node: exp.Not) -> str:
         only(node, "this")
         inner = node.this
@@ -131,9 +136,9 @@ class _Writer:
             return self._in(inner, "NOT ")
         if type(inner) is exp.Between:
             return self._between(inner, "NOT ")
-        if type(inner) is exp.Is and isinstance(inner.expression, exp.Boolean):
+        if type(inner) is exp.Is:
             return self._is(inner, "NOT ")
-        return f"NOT {self._operand(inner, NOT - 1, 'NOT')}"
+        raise refusal(inner if type(inner) not in _NODES else node)
 
     def _unmatched(self, node: exp.Expr) -> str:
         only(node, "this", "expression")
@@ -163,6 +168,8 @@ class _Writer:
         if node.args.get("query"):
             raise Unfit("sql_subquery")
         only(node, "this", "expressions")
+        if not node.expressions:
+            raise Unfit("sql_construct", name="an empty IN")
         return f"{self._operand(node.this, MATCHED, 'IN')} {negated}IN ({self._list(node.expressions)})"
 
     def _case(self, node: exp.Case) -> str:
@@ -210,6 +217,8 @@ class _Writer:
     def _prefixed(self, node: Prefixed) -> str:
         only(node, "this", "to")
         self._timeless(node)
+        if not isinstance(node.this, exp.Literal):
+            raise Unfit("sql_brackets", name="::")  # sqlglot reads DATE '...'::text as DATE ('...'::text)
         return f"{types.written(node.to)} {self.write(node.this)}"
 
     def _timeless(self, node: exp.Cast) -> None:
@@ -253,6 +262,7 @@ _NODES: dict[type[exp.Expr], Callable[[_Writer, Any], str]] = {
     exp.Paren: _Writer._paren,
     exp.Neg: _Writer._neg,
     exp.Not: _Writer._not,
+    Denied: _Writer._denied,
     exp.Is: _Writer._is,
     exp.Escape: _Writer._escape,
     exp.Between: _Writer._between,

@@ -17,17 +17,26 @@ from sqlglot.dialects.postgres import Postgres
 from sqlglot.errors import SqlglotError
 from sqlglot.parsers.postgres import PostgresParser
 
-from chalicelib.expressions.allowed import MAX_CHARACTERS, MAX_DEPTH, MAX_WORDS, Unfit
-from chalicelib.expressions.nodes import Coerced, Keyworded, Prefixed
+from chalicelib.expressions import types
+from chalicelib.expressions.allowed import MAX_BRANCHES, MAX_CHARACTERS, MAX_DEPTH, MAX_WORDS, Unfit
+from chalicelib.expressions.names import folded
+from chalicelib.expressions.nodes import Coerced, Denied, Keyworded, Prefixed, deeper_than
 
 
 def _operation(node: type[exp.Expr]) -> Any:
     return lambda self, this, other: self.expression(node(this=this, expression=other))
 
 
-def _prefixed(self: Any, this: exp.Expr, to: exp.DataType) -> exp.Expr:
+def _prefixed(self: Any, this: exp.Expr, to: exp.Expr) -> exp.Expr:
     found: exp.Expr = self.expression(Prefixed(this=this, to=to))
     return found
+
+
+def _cast(self: Any) -> exp.Expr:
+    this = self._parse_disjunction()
+    if not self._match(TokenType.ALIAS):
+        self.raise_error("AS")
+    return exp.Cast(this=this, to=self._parse_types())
 
 
 def _call(name: str, arguments: list[Any], words: list[str] | None = None) -> exp.Expr:
@@ -82,13 +91,17 @@ class _Reduced(Postgres):
         NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {"CASE": lambda self: self._parse_case()}
         SUBQUERY_PREDICATES: ClassVar[dict[Any, Any]] = {}
         FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
-            "CAST": lambda self: self._parse_cast(True),
+            "CAST": _cast,
             "EXTRACT": lambda self: self._parse_extract(),
             "SUBSTRING": _keyworded("substring", ("FROM",), ("FOR",), ("FROM", "FOR")),
             "POSITION": _keyworded("position", ("IN",)),
             "TRIM": _trim,
         }
-        TYPE_LITERAL_PARSERS: ClassVar[dict[Any, Any]] = dict.fromkeys(exp.DType, _prefixed)
+        TYPE_LITERAL_PARSERS: ClassVar[dict[Any, Any]] = dict.fromkeys(types.NAMES.values(), _prefixed)
+        UNARY_PARSERS: ClassVar[dict[Any, Any]] = {
+            **PostgresParser.UNARY_PARSERS,
+            TokenType.NOT: lambda self: self.expression(Denied(this=self._parse_equality())),
+        }
         RANGE_PARSERS: ClassVar[dict[Any, Any]] = {
             kind: read for kind, read in PostgresParser.RANGE_PARSERS.items() if kind != TokenType.FOR
         }
@@ -104,13 +117,26 @@ class _Reduced(Postgres):
             TokenType.PLACEHOLDER: _operation(exp.JSONBContainsTopKey),
         }
 
+        _steps = 0
+
+        def _advance(self, times: int = 1) -> None:
+            """Count the steps back and forth: sqlglot's guesses within guesses double with every level."""
+            self._steps += 1
+            if self._steps > _STEPS_A_WORD * (self._tokens_size + 10):
+                raise Unfit("sql_too_tangled")
+            super()._advance(times)
+
+        def _parse_types(self, check_func: bool = False, *_: Any, **__: Any) -> Any:
+            """The types on the list alone. check_func: where a column may stand too."""
+            return types.read(self, must=not check_func)
+
         def _parse_interval(self, *_: Any, **__: Any) -> Any:
-            """INTERVAL and its text as they are, where sqlglot takes the text apart."""
-            if not (self._match(TokenType.INTERVAL, advance=False) and self._next.token_type == TokenType.STRING):
-                return None
-            self._advance(2)
-            text = exp.Literal.string(self._prev.text)
-            return self.expression(Prefixed(this=text, to=exp.DataType(this=exp.DType.INTERVAL)))
+            """As a type before its text, where sqlglot takes the text apart."""
+            return None
+
+
+_STEPS_A_WORD = 60
+"""Ordinary expressions take 3 to 10."""
 
 
 @cache
@@ -119,7 +145,6 @@ def _dialect() -> Postgres:
 
 
 _WORD = re.compile(r"[^\W\d][\w$]*\Z")
-_UNICODE_NAME = re.compile(r"""(?<![\w$])[uU]&["']""")
 _BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 _SYNTAX = frozenset({TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING})
 
@@ -141,7 +166,6 @@ _REFUSED = {
     TokenType.NATIONAL_STRING: "sql_literal",
     TokenType.RAW_STRING: "sql_literal",
     TokenType.HEREDOC_STRING: "sql_literal",
-    TokenType.UNKNOWN: "sql_unreadable",
     TokenType.BACKSLASH: "sql_unreadable",
 }
 
@@ -160,6 +184,8 @@ def read(text: str) -> exp.Expr:
         raise Unfit("sql_unreadable") from None  # sqlglot trips over some texts instead of refusing them
     if len(trees) != 1 or not isinstance(trees[0], exp.Expr):
         raise Unfit("sql_unreadable")
+    if deeper_than(trees[0], MAX_BRANCHES):
+        raise Unfit("sql_too_deep", limit=MAX_BRANCHES)
     return trees[0]
 
 
@@ -179,15 +205,17 @@ def _acceptable(text: str, found: list[Token]) -> None:
         raise Unfit("sql_unreadable")
     if len(found) > MAX_WORDS:
         raise Unfit("sql_too_many_words", limit=MAX_WORDS)
-    if _UNICODE_NAME.search(text):
-        raise Unfit("sql_literal")
     depth = run = 0
     for token in found:
         kind = token.token_type
+        if kind == TokenType.AMP and text[token.start - 1 : token.end + 2].lower() in ('u&"', "u&'"):
+            raise Unfit("sql_literal")  # U&"\\0069d" is a name
         if token.comments:
             raise Unfit("sql_comment")
         if kind in _REFUSED:
             raise Unfit(_REFUSED[kind])
+        if kind == TokenType.UNKNOWN and not _WORD.match(token.text):
+            raise Unfit("sql_unreadable")  # a sign of no use; UNKNOWN, the word, is none
         if kind == TokenType.VAR and not _WORD.match(token.text):
             raise Unfit("sql_character")
         if kind not in _SYNTAX and not token.text.isascii():
@@ -201,23 +229,18 @@ def _acceptable(text: str, found: list[Token]) -> None:
 
 
 def same_words(text: str, emitted: str) -> bool:
-    """Whether a text has the words of another in the same order, types by any of their names, NOT at any place.
+    """Whether a text has the words of another in the same order, types by any of their names.
 
     sqlglot reads many dialects and drops or mends what it does not know; what lost a word on the way is refused.
     """
     return _words(text) == _words(emitted)
 
 
-_ALIASES = {
-    "int": "integer", "int4": "integer", "int2": "smallint", "int8": "bigint", "bool": "boolean", "decimal": "numeric",
-    "dec": "numeric", "float4": "real", "float8": "double precision", "float": "double precision",
-    "character varying": "varchar", "character": "char", "!=": "<>",
-}  # fmt: skip
 _ZONED = re.compile(r"(timestamp|time)((?:\0\(\0\d\0\))?)\0with\0time\0zone(?=\0|\Z)")
 _ZONELESS = re.compile(r"(?<=\0)without\0time\0zone\0?")
 
 
-def _words(text: str) -> tuple[str, int]:
+def _words(text: str) -> str:
     words: list[str] = []
     found = tokens(text)
     for place, token in enumerate(found):
@@ -226,12 +249,10 @@ def _words(text: str) -> tuple[str, int]:
         elif token.token_type == TokenType.IDENTIFIER:
             words.append(f'"{token.text}"')
         else:
-            folded = "".join(chr(ord(one) + 32) if "A" <= one <= "Z" else one for one in token.text)
-            leading = folded.isdigit() and words[-1:] == ["."] and not (place > 1 and found[place - 2].text.isalnum())
+            word = folded(token.text)
+            leading = word.isdigit() and words[-1:] == ["."] and not (place > 1 and found[place - 2].text.isalnum())
             if leading:
-                words[-1] = f"0.{folded}"
+                words[-1] = f"0.{word}"
             else:
-                words.append(_ALIASES.get(folded, folded))
-    kept = "\0".join(word for word in words if word not in ("not", "!"))
-    kept = _ZONELESS.sub("", _ZONED.sub(r"\1tz\2", kept))
-    return kept.rstrip("\0"), sum(word in ("not", "!") for word in words)
+                words.append("<>" if word == "!=" else types.NAMES.get(word, word))
+    return _ZONELESS.sub("", _ZONED.sub(r"\1tz\2", "\0".join(words))).rstrip("\0")

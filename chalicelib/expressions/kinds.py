@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from sqlglot import exp
 
+from chalicelib.expressions import types
 from chalicelib.expressions.allowed import ARITHMETIC
 from chalicelib.expressions.names import folded
 from chalicelib.expressions.nodes import OPERATORS
@@ -37,7 +38,7 @@ def may_be_boolean(tree: exp.Expr) -> bool:
     while isinstance(node, exp.Paren):
         node = node.this
     if isinstance(node, exp.Cast):
-        return bool(node.to.this == exp.DType.BOOLEAN)
+        return types.written(node.to) == "boolean"
     if isinstance(node, exp.Anonymous):
         return folded(str(node.this)) in ("coalesce", "nullif", "starts_with", "isempty", "isfinite")
     if type(node) in OPERATORS:

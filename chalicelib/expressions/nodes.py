@@ -18,6 +18,16 @@ class Coerced(exp.Cast):
     """A type behind its value: value::type."""
 
 
+class Denied(exp.Not):
+    """NOT before its condition; sqlglot's own is the one within: a NOT IN (...)."""
+
+
+class Type(exp.Expression):
+    """A type on the list: its name, sizes as digits, dimensions of an array."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "sizes": True, "dimensions": True}
+
+
 class Keyworded(exp.Expression, exp.Func):
     """A call with words between its arguments; `words` are what stands before each, or nothing."""
 
@@ -62,7 +72,7 @@ OPERATORS: dict[type[exp.Expr], tuple[str, int]] = {
 """Node -> its sign, and how tightly it binds."""
 
 _TIGHTNESS: dict[type[exp.Expr], int] = {
-    exp.Not: NOT, exp.Is: IS, exp.Between: MATCHED, exp.In: MATCHED, exp.Escape: MATCHED, exp.AtTimeZone: ZONE,
+    Denied: NOT, exp.Is: IS, exp.Between: MATCHED, exp.In: MATCHED, exp.Escape: MATCHED, exp.AtTimeZone: ZONE,
     exp.Neg: SIGN, exp.Bracket: INDEX, Coerced: CAST,
 }  # fmt: skip
 
@@ -84,7 +94,21 @@ def tightness(node: exp.Expr) -> int:
     kind = type(node)
     if kind in OPERATORS:
         return OPERATORS[kind][1]
+    if kind is exp.Not:
+        return tightness(node.this)  # NOT IN binds as IN does
     return _TIGHTNESS.get(kind, ATOM)
+
+
+def deeper_than(tree: exp.Expr, limit: int) -> bool:
+    """Whether operations are nested deeper than that; a chain of operators is no nesting on its left side."""
+    waiting = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        if depth > limit:
+            return True
+        chained = type(node) in OPERATORS and OPERATORS[type(node)][1] not in ONE_AT_A_TIME
+        waiting += [(part, depth + (not chained or part is not node.this)) for part in node.iter_expressions()]
+    return False
 
 
 def only(node: exp.Expr, *names: str) -> None:
