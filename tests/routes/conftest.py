@@ -12,13 +12,17 @@ from chalice.test import Client, HTTPResponse
 
 from chalicelib import access
 from tests.moto_cloud import cloud
+from tests.openapi import conformance
 
 __all__ = ["cloud"]
 
 
 @dataclass
 class Api:
-    """Requests as one user. `get(path, page=2)`; a body that is bytes goes out as it is."""
+    """Requests as one user. `get(path, page=2)`; a body that is bytes goes out as it is.
+
+    Every answer is held to the OpenAPI document, so whatever a test is answered has to be documented.
+    """
 
     client: Client
     token: str | None
@@ -42,7 +46,9 @@ class Api:
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
         raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.client.http.request(method, path, headers=sent | (headers or {}), body=raw)
+        answer = self.client.http.request(method, path, headers=sent | (headers or {}), body=raw)
+        conformance.check(method, path, answer.status_code, answer.headers, answer.body)
+        return answer
 
     def profile(self, **fields: Any) -> dict[str, Any]:
         """A saved profile."""

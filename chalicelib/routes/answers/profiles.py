@@ -132,8 +132,8 @@ class LatestJob(TypedDict):
 
 
 class WholeProfile(Profile):
-    """A profile with its configuration. template_options: as they were chosen. import_jobs: its latest ten. source: null
-    before the first import.
+    """A profile with its configuration. template_options: as they were chosen. import_jobs: its latest ten. source:
+    null before the first import.
     """
 
     template_options: dict[str, Any]
