@@ -37,6 +37,7 @@ class Caller:
     """The user behind a request.
 
     org: the tenant; every key is built from it. permissions: the role's and the user's own, within the token's scopes.
+    session, csrf: SHA-256 and CSRF token of the web session, when the request came with one (see logins.py).
     token: SHA-256 of the token. Requests are counted by user, so that more tokens are no more requests.
     """
 
@@ -46,6 +47,8 @@ class Caller:
     role: str
     permissions: frozenset[str]
     token: str
+    session: str | None = None
+    csrf: str | None = None
 
     def who(self) -> dict[str, str]:
         """The `created_by` of what the caller makes."""
@@ -59,7 +62,11 @@ def authenticate(raw_token: str, *, now: datetime) -> Caller:
     """
     if not _TOKEN.match(raw_token):
         raise Unauthorized(_UNAUTHENTICATED)
-    sha256_hex = _sha256(raw_token)
+    return holder(_sha256(raw_token), now=now)
+
+
+def holder(sha256_hex: str, *, now: datetime) -> Caller:
+    """The caller of the token that has this SHA-256. Raises as `authenticate`."""
     token = dynamo.get("state", keys.token(sha256_hex))
     if token is None or token["revoked_at"] or _has_passed(token["expires_at"], now):
         raise Unauthorized(_UNAUTHENTICATED)

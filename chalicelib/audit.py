@@ -7,9 +7,13 @@ are kept, so no secret can end here.
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from chalicelib import dynamo
+from chalicelib import dynamo, keys
+
+Line = dict[str, Any]
 
 
 def note(org: str, user: dict[str, str], action: str, subject: str, *, fields: list[str] | None = None) -> None:
@@ -23,6 +27,26 @@ def line(
 ) -> dynamo.Operation:
     """The same line as an operation, for the transaction that makes the change: neither stands without the other."""
     at = datetime.now(UTC).isoformat(timespec="microseconds")
-    key = (f"O#{org}", f"AUDIT#{at}#{uuid.uuid4()}")
+    key = keys.audit(org, f"{at}#{uuid.uuid4()}")
     item = {"user": user, "action": action, "subject": subject, "fields": fields or [], "at": at}
     return "Put", dynamo.put_operation("state", key, item)
+
+
+def listing(
+    org: str, begin: date | None = None, end: date | None = None, *, behind: str | None = None, page_size: int = 100
+) -> Iterator[Line]:
+    """Lines, newest first, read page by page as the caller goes on; nothing outside the days is read.
+
+    begin, end: only lines of these days (UTC), both included. behind: a place; only older lines.
+    """
+    partition, low = keys.audit(org, begin.isoformat() if begin else "")
+    _, high = keys.audit(org, (end + timedelta(days=1)).isoformat() if end else "~")
+    if behind is not None:
+        high = min(high, keys.audit(org, behind)[1])
+    found = dynamo.query("state", partition, between=(low, high), newest_first=True, limit=page_size, consistent=True)
+    return (line for line in found if line["sk"] < high)
+
+
+def place(line: Line) -> str:
+    """Where a line stands: its time, then chance. Pages are cut by it."""
+    return str(line["sk"].removeprefix("AUDIT#"))

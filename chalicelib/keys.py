@@ -49,6 +49,11 @@ def token(sha256_hex: str) -> Key:
     return f"TOKEN#{sha256_hex}", "TOKEN"
 
 
+def login(sha256_hex: str) -> Key:
+    """A web session by the hash of its cookie: like a token, looked up before the organisation is known."""
+    return f"LOGIN#{sha256_hex}", "LOGIN"
+
+
 def profile(org: str, profile_id: str) -> Key:
     """An import profile."""
     return f"O#{org}", f"PROFILE#{profile_id}"
@@ -106,6 +111,11 @@ def profile_lock(org: str, profile_id: str) -> Key:
 def type_lock(org: str, record_type: str) -> Key:
     """Held by the job that is writing records of the type."""
     return f"O#{org}#T#{record_type}", "LOCK"
+
+
+def audit(org: str, place: str) -> Key:
+    """A line of the trail; places begin with their time, so the sort key lists lines by age."""
+    return f"O#{org}", f"AUDIT#{place}"
 
 
 def rate(org: str, rate_class: str, begin: int) -> Key:

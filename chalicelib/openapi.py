@@ -12,14 +12,14 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from chalicelib import problems
-from chalicelib.requests import Endpoint, Html, NoBody
+from chalicelib.requests import Endpoint, Headed, Html, NoBody
 
 VERSION = "0.1.0"
 """Of the API, as pyproject.toml has it."""
@@ -75,6 +75,11 @@ HEADERS: Json = {
         "required": True,
         "schema": {"type": "string", "pattern": r'^"\d+"$'},
     },
+    "Set-Cookie": {
+        "description": "The session (HttpOnly) and its CSRF token (XSRF-TOKEN), each in a header of its own.",
+        "required": True,
+        "schema": {},
+    },
     "Retry-After": {
         "description": "Seconds after which to try again.",
         "required": True,
@@ -110,6 +115,12 @@ HEADERS: Json = {
 
 SECURITY: Json = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API token: `whf_` and 43 more characters."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "laravel_session",
+        "description": "A web session, see POST /api/session. Changes need its CSRF token in X-CSRF-Token as well.",
+    },
 }
 
 IF_MATCH: Json = {
@@ -135,6 +146,7 @@ def codes(endpoint: Endpoint) -> set[str]:
     found = {"validation_failed", "internal", "unavailable", *endpoint.refuses}
     if endpoint.permission != "public":
         found |= {"unauthenticated", "forbidden", "rate_limited"}
+        found |= {"csrf_mismatch"} if endpoint.method != "GET" else set()
     if "{" in endpoint.path:
         found |= {"not_found"}
     if endpoint.body:
@@ -204,6 +216,7 @@ def _responses(endpoint: Endpoint, schemas: dict[Place, Json]) -> Json:
     )
     headers = [*_with_all(endpoint, endpoint.status), *(["ETag"] if endpoint.versioned else [])]
     headers += ["Idempotency-Replayed"] if endpoint.idempotent else []
+    headers += ["Set-Cookie"] if get_type_hints(endpoint.call).get("return") is Headed else []
     title = HTTPStatus(endpoint.status).phrase
     answers: Json = {
         str(endpoint.status): {"description": title, "headers": _named(headers), "content": {media: {"schema": shape}}}

@@ -78,7 +78,7 @@ def paged(
 def first(query: Page) -> tuple[int, str | None]:
     """Where the page begins: how many entries are before it, and the place it begins behind, if a cursor names one."""
     start = (query.page - 1) * query.per_page
-    return start, None if query.cursor is None else _read_cursor(query.cursor)
+    return start, place_of(query.cursor)
 
 
 def cut(
@@ -103,11 +103,19 @@ def cut(
             "per_page": query.per_page,
             "total": total,
         },
-        "next_cursor": base64.urlsafe_b64encode(place(entries[-1]).encode()).decode() if entries and more else None,
+        "next_cursor": cursor_of(place(entries[-1])) if entries and more else None,
     }
 
 
-def _read_cursor(cursor: str) -> str:
+def cursor_of(place: str) -> str:
+    """A place as callers get it."""
+    return base64.urlsafe_b64encode(place.encode()).decode()
+
+
+def place_of(cursor: str | None) -> str | None:
+    """The place a cursor names. Raises Invalid for one that is none of ours."""
+    if cursor is None:
+        return None
     try:
         return base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except ValueError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 PATHS: dict[str, tuple[str, tuple[str, ...]]] = {
     "/api/docs": ("openapi", ("GET",)),
+    "/api/audit": ("audit", ("GET",)),
     "/api/health": ("health", ("GET",)),
     "/api/import/analytics/records": ("import_records", ("GET",)),
     "/api/import/jobs": ("jobs", ("GET", "POST")),
@@ -34,6 +35,7 @@ PATHS: dict[str, tuple[str, tuple[str, ...]]] = {
     "/api/import/templates/{template_id}": ("templates", ("DELETE", "GET", "PUT")),
     "/api/openapi.json": ("openapi", ("GET",)),
     "/api/import/templates/{template_id}/copy": ("templates", ("POST",)),
+    "/api/session": ("session", ("DELETE", "GET", "POST")),
     "/api/records/{record_type}": ("records", ("GET",)),
     "/api/records/{record_type}/{record_id}": ("records", ("DELETE", "GET", "PATCH")),
 }

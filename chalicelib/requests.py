@@ -22,7 +22,7 @@ from chalice.app import MultiDict, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import from_json
 
-from chalicelib import access, idempotency, messages, preconditions, rates, replies, telemetry
+from chalicelib import access, idempotency, logins, messages, preconditions, rates, replies, telemetry
 from chalicelib.errors import (
     BadRequest,
     Forbidden,
@@ -39,13 +39,16 @@ MAX_BODY_BYTES = 1_048_576
 """Far above any real body (the largest are query configurations, some 10 KB), far below Lambda's 6 MB."""
 
 Public = Literal["public"]
+Authenticated = Literal["authenticated"]
+"""The permission everybody has who is somebody."""
+
 RateClass = rates.RateClass | Public
 """What a route's requests are counted as; each class has so many a minute (see docs/limits.md). Public ones, which ask
 for nobody's data, are not counted: there is nobody to count them by.
 """
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-View = TypeVar("View", bound=Callable[..., "dict[str, Any] | Html"])
+View = TypeVar("View", bound=Callable[..., "dict[str, Any] | Html | Headed"])
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 _SEGMENT = re.compile(r"{(\w+)}")
@@ -85,17 +88,25 @@ class Html:
 
 
 @dataclass(frozen=True)
+class Headed:
+    """An answer with headers of its own."""
+
+    body: dict[str, Any]
+    headers: replies.Headers
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """One declared route: what it needs, what it reads, what it calls, what it answers."""
 
     method: Method
     path: str
-    permission: access.Permission | Public
+    permission: access.Permission | Authenticated | Public
     limit: RateClass
     status: int
     query: type[Query]
     body: type[Body] | None
-    call: Callable[..., dict[str, Any] | Html]
+    call: Callable[..., dict[str, Any] | Html | Headed]
     wants: frozenset[str]
     versioned: bool = False
     idempotent: bool = False
@@ -114,7 +125,7 @@ class Routes:
         method: Method,
         path: str,
         *,
-        permission: access.Permission | Public,
+        permission: access.Permission | Authenticated | Public,
         limit: RateClass,
         status: int = 200,
         versioned: bool = False,
@@ -145,10 +156,10 @@ class Routes:
 def _endpoint(
     method: Method,
     path: str,
-    permission: access.Permission | Public,
+    permission: access.Permission | Authenticated | Public,
     limit: RateClass,
     status: int,
-    function: Callable[..., dict[str, Any] | Html],
+    function: Callable[..., dict[str, Any] | Html | Headed],
 ) -> Endpoint:
     wants = frozenset(inspect.signature(function).parameters)
     segments = set(_SEGMENT.findall(path))
@@ -190,6 +201,8 @@ def _called(endpoint: Endpoint, request: Request, given: dict[str, Any]) -> Resp
     answer = endpoint.call(**{name: value for name, value in given.items() if name in endpoint.wants})
     if isinstance(answer, Html):
         return replies.page(request, answer.text, answer.policy)
+    if isinstance(answer, Headed):
+        return replies.answer(request, endpoint.status, answer.body, answer.headers)
     tag: replies.Headers = {"ETag": preconditions.tag(answer["version"])} if endpoint.versioned else {}
     return replies.answer(request, endpoint.status, answer, tag)
 
@@ -198,9 +211,9 @@ def _arguments(endpoint: Endpoint, request: Request, segments: dict[str, str]) -
     """What the function may get. The order is the order of trust: who, may they, how often, which, what."""
     arguments: dict[str, Any] = {}
     if endpoint.permission != "public":
-        caller = access.authenticate(_bearer(request), now=datetime.now(UTC))
+        caller = _caller(request)
         telemetry.identify(org=caller.org, user=caller.user_id)
-        if endpoint.permission not in caller.permissions:
+        if endpoint.permission not in {*caller.permissions, "authenticated"}:
             raise Forbidden("This action is unauthorized.")
         _count(endpoint, request, caller)
         arguments["caller"] = caller
@@ -225,6 +238,21 @@ def _count(endpoint: Endpoint, request: Request, caller: access.Caller) -> None:
         raise
     if standing:
         request.context["rate"] = standing.headers()
+
+
+def _caller(request: Request) -> access.Caller:
+    """Who asks: by the Authorization header, and only without one by the session's cookie.
+
+    A browser adds cookies by itself, whoever wrote the page: changes by cookie have to prove where they come from.
+    """
+    now = datetime.now(UTC)
+    cookie = logins.sent(request.headers.get("cookie"))
+    if "authorization" in request.headers or cookie is None:
+        return access.authenticate(_bearer(request), now=now)
+    caller = logins.authenticate(cookie, now=now)
+    if request.method != "GET":
+        logins.prove(caller, request.headers)
+    return caller
 
 
 def _bearer(request: Request) -> str:

@@ -22,6 +22,9 @@ class Settings:
     kms_key: id or alias of the key that encrypts tenants' secrets.
     state_machine: ARN of the import state machine.
     allow_loopback: True only on the embedded cloud, where the sample source listens on 127.0.0.1.
+    session_cookie: the name of the web session's cookie.
+    cookie_secure: False only on the embedded cloud, which is reached by plain HTTP.
+    web_origin: where the web pages come from, `https://app.example.com`; changes by cookie from elsewhere are refused.
     rate_factor: what the requests a minute are multiplied by; 1 where strangers come.
     """
 
@@ -31,6 +34,9 @@ class Settings:
     kms_key: str
     state_machine: str
     allow_loopback: bool = False
+    session_cookie: str = "laravel_session"
+    cookie_secure: bool = True
+    web_origin: str = ""
     rate_factor: float = 1.0
 
 
@@ -44,5 +50,8 @@ def get() -> Settings:
     return Settings(
         **values,
         allow_loopback=os.environ.get("WHARF_ALLOW_LOOPBACK", "").lower() == "true",
+        session_cookie=os.environ.get("WHARF_SESSION_COOKIE") or "laravel_session",
+        cookie_secure=os.environ.get("WHARF_COOKIE_SECURE", "").lower() != "false",
+        web_origin=os.environ.get("WHARF_WEB_ORIGIN", ""),
         rate_factor=float(os.environ.get("WHARF_RATE_FACTOR") or 1),
     )

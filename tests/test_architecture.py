@@ -31,6 +31,7 @@ FLOORS = {
             "identities",
             "jobs",
             "ledger",
+            "logins",
             "modes",
             "openapi",
             "own_templates",
