@@ -69,7 +69,7 @@ def test_an_operation_says_what_it_is_and_needs(endpoint: Endpoint) -> None:
     found = operation(endpoint)
     assert found["summary"].endswith(".")
     assert found["x-permission"] == endpoint.permission
-    assert found["x-permission"] in (*get_args(Permission), "public")
+    assert found["x-permission"] in (*get_args(Permission), "authenticated", "public")
     assert found["x-rate-limit"] == endpoint.limit
     assert found["x-rate-limit"] in {*rates.A_MINUTE, "public"}
     assert found["security"] == ([] if endpoint.permission == "public" else [{one: []} for one in openapi.SECURITY])
