@@ -227,7 +227,8 @@ def _run(profile: Profile, queries: dict[str, sql.Query], limit: int | None, beg
         return {name: _asked(session, query, limit) for name, query in queries.items()}
 
     left = SECONDS - (time.monotonic() - began)
-    return connections.asked(profile, ask, left, "Connection failed: the query could not be tried")
+    unanswered, each = "Connection failed: the query could not be tried", trials.STATEMENT_SECONDS
+    return connections.asked(profile, ask, left, unanswered, statement_seconds=each)
 
 
 def _asked(session: Any, query: sql.Query, limit: int | None) -> Trial:

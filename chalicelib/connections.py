@@ -85,7 +85,14 @@ def fingerprint(profile: Profile) -> str:
     return asked(profile, postgres.fingerprint, CHECK_SECONDS, said)
 
 
-def asked(profile: Profile, question: Callable[[Session], Found], seconds: float, unanswered: str) -> Found:
+def asked(
+    profile: Profile,
+    question: Callable[[Session], Found],
+    seconds: float,
+    unanswered: str,
+    *,
+    statement_seconds: float = CHECK_SECONDS,
+) -> Found:
     """What a question to the source is answered with. Raises SourceUnreachable, which says `unanswered` when it fails.
 
     The question's answer has to be picklable: it is asked in a process of its own.
@@ -95,7 +102,7 @@ def asked(profile: Profile, question: Callable[[Session], Found], seconds: float
     found = of(profile)
 
     def ask(_: isolation.Tell) -> Found:
-        with sessions.connect(found, reach(found), statement_timeout_seconds=CHECK_SECONDS) as session:
+        with sessions.connect(found, reach(found), statement_timeout_seconds=statement_seconds) as session:
             return question(session)
 
     try:

@@ -119,10 +119,10 @@ def _parsed(text: str) -> Table:
 
 
 def _nearest(text: str, known: list[Mapping[str, Any]]) -> str:
-    """`; did you mean orders?`, or nothing."""
+    """How the sentence ends: with the table that was probably meant, if one is like it."""
     spelled = {Table(one["name"], one.get("schema")).spelled: None for one in known[:5_000]}
     close = get_close_matches(text[:MAX_SPELLING], spelled, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {close[0]}?" if close else "."
 
 
 def _plain(part: str) -> bool:

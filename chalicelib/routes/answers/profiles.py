@@ -117,6 +117,7 @@ class Configuration(TypedDict):
     queries: dict[str, dict[str, Any]]
     base_table: NotRequired[Any]
     joins: NotRequired[list[dict[str, Any]]]
+    key: NotRequired[str | list[str] | None]
     fields: NotRequired[list[dict[str, Any]]]
     filters: NotRequired[list[dict[str, Any]]]
     target_type: NotRequired[str]
