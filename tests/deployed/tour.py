@@ -13,15 +13,16 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 from chalice.test import Client
 
 import app
-from chalicelib import clients, dynamo, jobs, keys, profiles, settings, telemetry
+from chalicelib import access, clients, dynamo, jobs, keys, logins, profiles, settings, telemetry
 from chalicelib.errors import Retryable
-from chalicelib.steps import finish
+from chalicelib.steps import finish, plan
 from tests.conftest import Database
 from tests.deployed.faults.source import SMALL, Import, Row, fill, queries
 from tests.deployed.policies import Recorder
@@ -55,10 +56,11 @@ class Tour:
     visited: set[tuple[str, str]] = field(default_factory=set)
 
     def ask(
-        self, method: str, path: str, body: Any = None, *, query: str = "", status: int = 200, **headers: str
+        self, method: str, path: str, body: Any = None, *, query: str = "", status: int = 200, **headers: str | None
     ) -> Any:
         """A request to a route, `{...}` in its path filled from what the tour has met."""
-        sent = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}", **headers}
+        given = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}", **headers}
+        sent = {name: value for name, value in given.items() if value is not None}
         raw = json.dumps(body).encode() if body is not None else b""
         cold()
         with self.recorder.running("APIHandler"):
@@ -94,7 +96,19 @@ class Tour:
         self.org, self.token = made["org"], made["token"]
         for path in ("/api/health", "/api/openapi.json", "/api/docs"):
             self.ask("GET", path)
+        self.sign_in_and_out()
         self.ids["profile_id"] = self.profile()
+
+    def sign_in_and_out(self) -> None:
+        """As a browser: by cookie, after a while, with the CSRF token."""
+        csrf = self.ask("POST", "/api/session", status=201)["csrf_token"]
+        caller = access.authenticate(self.token, now=datetime.now(UTC))
+        value, _ = logins.start(caller, now=datetime.now(UTC) - timedelta(hours=1))
+        cookie = f"laravel_session={value}"
+        assert self.ask("GET", "/api/session", Authorization=None, Cookie=cookie)["csrf_token"] != csrf
+        headers = {"Cookie": cookie, "X-CSRF-Token": logins.csrf(value)}
+        self.ask("DELETE", "/api/session", Authorization=None, **headers)
+        assert self.ask("GET", "/api/audit")["data"]
 
     def profile(self) -> str:
         where = self.database.connection
@@ -119,6 +133,9 @@ class Tour:
         template = self.ask("GET", "/api/import/templates")["data"][0]["id"]
         self.ask("PUT", one + "/template", {"template_id": template, "options": {"timezone": "UTC"}})
         self.look_at_templates()
+        copy = self.ask("POST", one + "/duplicate", {}, status=201)["duplicate_profile"]["id"]
+        self.ask("DELETE", one)
+        self.ids["profile_id"] = copy
         self.ask("DELETE", one)
         self.ids["profile_id"] = kept
 
@@ -179,6 +196,18 @@ class Tour:
         for run, event in dry.steps(self.step):
             self.step(run, event)
         self.finish(dry)
+
+    def move_the_source(self) -> None:
+        """The same database under another name: a start looks, and a person is free to say what it is."""
+        one = "/api/import/profiles/{profile_id}"
+        found = self.ask("GET", one)
+        same = {word: found[word] for word in ("name", "database_type", "port", "database", "username")}
+        self.ask("PUT", one, same | {"host": "localhost", "password": self.database.connection.password})
+        job = self.job(dry_run=True)
+        assert self.ask("GET", one)["source"]["host"] == "localhost"
+        self.step(plan.run, job.event)
+        self.finish(job, error={"Error": "Fatal", "Cause": "seen enough"})
+        self.ask("POST", one + "/source", {"decision": "same_data", "fingerprint": found["source"]["fingerprint"]})
 
     def stop_one(self) -> None:
         """Cancelled when some chunks are loaded and others are not."""
@@ -257,5 +286,6 @@ class Tour:
         self.begin()
         self.look_at_profiles()
         self.import_everything()
+        self.move_the_source()
         self.stop_one()
         self.sweep()
