@@ -125,7 +125,7 @@ def warnings(found: Privileges, database: str) -> list[Warned]:
         message = f"The user may read {found.readable} of {found.tables} tables; not {found.unreadable}."
         made.append(Warned(code="tables_unreadable", message=message, hint=grants(found)))
     if found.hidden.number:
-        message = f"Row security decides which rows of {found.hidden.number} tables the user sees: {found.hidden}."
+        message = f"Row security decides which rows the user sees of {found.hidden}."
         hint = "Import as a user whose policies show all rows, or take the missing ones for intended."
         made.append(Warned(code="rows_hidden", message=message, hint=hint))
     if not found.tables:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import certifi
 import pytest
@@ -13,102 +14,120 @@ from chalicelib.errors import SourceUnreachable
 from chalicelib.network import Address
 from chalicelib.sources import postgres
 from tests.conftest import Database
-from tests.sources.servers import Certificate, certificate, encrypted, message, passed_on, server
+from tests.sources.servers import ASKS_FOR_TLS, Answer, Certificate, certificate, encrypted, message, passed_on, server
 
 NAME = "db.example.com"
 
 
+MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+OUTCOMES: dict[str, tuple[str | None, ...]] = {
+    # what the server shows     disable  allow  prefer  require  verify-ca  verify-full
+    "no TLS": (None, None, None, "tls", "tls", "tls"),
+    "a right certificate": ("authentication", None, None, None, None, None),
+    "another's name": ("authentication", None, None, None, None, "certificate"),
+    "an unknown issuer": ("authentication", None, None, None, "certificate", "certificate"),
+    "an expired certificate": ("authentication", None, None, None, "certificate", "certificate"),
+}
+"""How each mode ends with each server, None: the database is reached and read. Servers with TLS take nothing else, as
+`hostssl` has it, so that `disable` cannot log in."""
+
+CELLS = [(shown, mode, ends) for shown, row in OUTCOMES.items() for mode, ends in zip(MODES, row, strict=True)]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a server shows for itself, and what its client trusts."""
+
+    certificate: Certificate | None
+    trusted: Certificate | None
+
+
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """What the server shows for itself."""
-    return certificate(tmp_path_factory.mktemp("tls"), NAME)
+def shows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shown]:
+    """The five kinds of servers."""
+    folder, elsewhere = tmp_path_factory.mktemp("tls"), tmp_path_factory.mktemp("elsewhere")
+    right, other = certificate(folder, NAME), certificate(folder, "other.example.com")
+    expired = certificate(folder, NAME, days=-1)
+    return {
+        "no TLS": Shown(None, right),
+        "a right certificate": Shown(right, right),
+        "another's name": Shown(other, other),
+        "an unknown issuer": Shown(right, certificate(elsewhere, NAME)),
+        "an expired certificate": Shown(expired, expired),
+    }
 
 
-@pytest.fixture
-def front(freescout_db: Database, shown: Certificate) -> Iterator[Address]:
-    """The help desk's server, to be reached through TLS alone."""
-    with server(encrypted(shown, passed_on(freescout_db.address.port))) as address:
+@contextmanager
+def front(shown: Shown, answer: Answer, patch: pytest.MonkeyPatch) -> Iterator[Address]:
+    """A server that shows this, reached under its name by a client that trusts that."""
+    if shown.trusted:
+        patch.setattr(certifi, "where", lambda: str(shown.trusted.path))
+    with server(encrypted(shown.certificate, answer) if shown.certificate else answer) as address:
         yield replace(address, host=NAME)
 
 
-def attempt(place: Database, address: Address, ssl_mode: str) -> str | None:
-    """The code of the refusal, None when the database was reached and read."""
-    try:
-        found = postgres.check(replace(place.connection, ssl_mode=ssl_mode), address)
-    except SourceUnreachable as refused:
-        return refused.code
-    assert found[0]["database"] == "freescout"
-    return None
-
-
-@pytest.mark.parametrize(
-    ("ssl_mode", "refused"),
-    [
-        ("disable", "source_authentication"),
-        ("allow", None),
-        ("prefer", None),
-        ("require", None),
-        ("verify-ca", "source_certificate"),
-        ("verify-full", "source_certificate"),
-    ],
-)
-def test_a_server_with_a_certificate_of_its_own(
-    freescout_db: Database, front: Address, ssl_mode: str, refused: str | None
-) -> None:
-    assert attempt(freescout_db, front, ssl_mode) == refused
-
-
-@pytest.mark.parametrize(
-    ("ssl_mode", "host", "refused"),
-    [
-        ("verify-ca", NAME, None),
-        ("verify-ca", "other.example.com", None),
-        ("verify-full", NAME, None),
-        ("verify-full", "other.example.com", "source_certificate"),
-    ],
-)
-def test_a_server_whose_certificate_an_authority_signed(
+@pytest.mark.parametrize(("kind", "ssl_mode", "ends"), CELLS)
+def test_every_mode_with_every_server(
     freescout_db: Database,
-    front: Address,
-    shown: Certificate,
+    shows: dict[str, Shown],
     monkeypatch: pytest.MonkeyPatch,
+    kind: str,
     ssl_mode: str,
-    host: str,
-    refused: str | None,
+    ends: str | None,
 ) -> None:
-    monkeypatch.setattr(certifi, "where", lambda: str(shown.path))
-    assert attempt(freescout_db, replace(front, host=host), ssl_mode) == refused
+    connection = replace(freescout_db.connection, ssl_mode=ssl_mode)
+    with front(shows[kind], passed_on(freescout_db.address.port), monkeypatch) as address:
+        if ends:
+            with pytest.raises(SourceUnreachable) as refused:
+                postgres.check(connection, address)
+            assert refused.value.code == f"source_{ends}"
+            assert NAME not in repr(refused.value)
+            return
+        encrypted_by_stage: dict[str, bool] = {}
+        found, _ = postgres.check(connection, address, told=encrypted_by_stage.__setitem__)
+    assert found["database"] == "freescout"
+    assert encrypted_by_stage["select"] is (kind != "no TLS")
 
 
-@pytest.mark.parametrize(
-    ("ssl_mode", "refused"), [("disable", None), ("allow", None), ("prefer", None), ("require", "source_tls"),
-    ("verify-ca", "source_tls"), ("verify-full", "source_tls")],
-)  # fmt: skip
-def test_a_server_without_tls(freescout_db: Database, ssl_mode: str, refused: str | None) -> None:
-    assert attempt(freescout_db, freescout_db.address, ssl_mode) == refused
-
-
-def test_an_untrusted_certificate_has_a_sentence(freescout_db: Database, front: Address) -> None:
-    with pytest.raises(SourceUnreachable) as refused:
-        postgres.check(replace(freescout_db.connection, ssl_mode="verify-full"), front)
-    assert refused.value.error == "Certificate not accepted"
-    assert NAME not in repr(refused.value)
-
-
-@pytest.mark.parametrize(("ssl_mode", "given"), [("require", False), ("verify-ca", False), ("verify-full", True)])
+@pytest.mark.parametrize(("kind", "ssl_mode", "ends"), CELLS)
 def test_the_password_goes_out_in_clear_only_to_a_server_that_is_sure(
-    freescout_db: Database, shown: Certificate, monkeypatch: pytest.MonkeyPatch, ssl_mode: str, given: bool
+    freescout_db: Database,
+    shows: dict[str, Shown],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    ssl_mode: str,
+    ends: str | None,
 ) -> None:
     """Anyone can have a certificate that some authority signed, so `verify-ca` alone proves nothing."""
-    monkeypatch.setattr(certifi, "where", lambda: str(shown.path))
     heard = []
 
     def asks_in_clear(caller: socket.socket) -> None:
-        caller.recv(1000)
+        first = caller.recv(1000)
+        if first.endswith(ASKS_FOR_TLS):
+            caller.sendall(b"N")
+            caller.recv(1000)
         caller.sendall(message(b"R", b"\0\0\0\3"))
         heard.append(caller.recv(1000))
 
     connection = replace(freescout_db.connection, password="CANARY", ssl_mode=ssl_mode)
-    with server(encrypted(shown, asks_in_clear)) as address, pytest.raises(SourceUnreachable):
-        postgres.check(connection, replace(address, host=NAME))
-    assert (b"CANARY" in b"".join(heard)) is given
+    with front(shows[kind], asks_in_clear, monkeypatch) as address, pytest.raises(SourceUnreachable):
+        postgres.check(connection, address)
+    sure = (kind, ssl_mode) == ("a right certificate", "verify-full")
+    assert (b"CANARY" in b"".join(heard)) is sure
+
+
+def test_an_untrusted_certificate_has_a_sentence(
+    freescout_db: Database, shows: dict[str, Shown], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = replace(freescout_db.connection, ssl_mode="verify-full")
+    answer = passed_on(freescout_db.address.port)
+    with (
+        front(shows["an unknown issuer"], answer, monkeypatch) as address,
+        pytest.raises(SourceUnreachable) as refused,
+    ):
+        postgres.check(connection, address)
+    assert (refused.value.message, refused.value.error) == (
+        "Connection failed: the server's certificate is not trusted, or is another host's",
+        "Certificate not accepted",
+    )
