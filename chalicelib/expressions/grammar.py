@@ -158,7 +158,6 @@ _REFUSED = {
     TokenType.BLOCK_START: "sql_placeholder",
     TokenType.BLOCK_END: "sql_placeholder",
     TokenType.SELECT: "sql_subquery",
-    TokenType.VALUES: "sql_subquery",
     TokenType.BYTE_STRING: "sql_literal",
     TokenType.BIT_STRING: "sql_literal",
     TokenType.HEX_STRING: "sql_literal",

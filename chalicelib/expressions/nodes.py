@@ -129,9 +129,15 @@ _SIGNS = {
 """What is not allowed is named in a message as it was written."""
 
 
+def _dotted(node: exp.Expr) -> str:
+    if isinstance(node, exp.Dot):
+        return f"{_dotted(node.this)}.{_dotted(node.expression)}"
+    return _dotted(node.this) if isinstance(node, exp.Window) else node.name
+
+
 def refusal(node: exp.Expr) -> Unfit:
     """Why a kind of node that is not listed is refused."""
-    if isinstance(node, exp.Query | exp.Exists | exp.Subquery):
+    if isinstance(node, exp.Query | exp.Exists | exp.Subquery | exp.Values):
         return Unfit("sql_subquery")
     if isinstance(node, exp.Star):
         return Unfit("sql_whole_row")
@@ -139,7 +145,7 @@ def refusal(node: exp.Expr) -> Unfit:
         return Unfit("sql_placeholder")
     if isinstance(node, exp.Dot):
         call = isinstance(node.expression, exp.Anonymous | exp.Window)
-        name = shown(node.sql("postgres").split("(")[0])
+        name = shown(_dotted(node))
         return Unfit("sql_qualified_call", name=name) if call else Unfit("sql_construct", name="(...).field")
     if isinstance(node, exp.Window | exp.WithinGroup | exp.Filter):
         return Unfit("sql_aggregate", name=shown(node.this.name))
