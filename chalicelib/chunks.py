@@ -37,13 +37,16 @@ def get(job: Job, record_type: str, number: int) -> Chunk:
     return dynamo.get("state", keys.chunk(job["org"], job["id"], record_type, number)) or {}
 
 
-def with_job(org: str, job_id: str, record_type: str, number: int) -> tuple[Job, Chunk]:
-    """The job and one of its chunks, in one read. Raises Stopping when the job is not running."""
+def with_job(org: str, job_id: str, record_type: str, number: int, now: float) -> tuple[Job, Chunk]:
+    """The job and one of its chunks, in one read. Raises Stopping when the job is not running, Fatal when its time is
+    over.
+    """
     job_key, key = keys.job(org, job_id), keys.chunk(org, job_id, record_type, number)
     found = dynamo.batch_get("state", (job_key, key), consistent=True)
     job = found.get(job_key)
     if job is None or job["status"] != "running":
         raise Stopping
+    jobs.confirm_in_time(job, now)
     return job, found.get(key, {})
 
 

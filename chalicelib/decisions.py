@@ -209,7 +209,13 @@ def _create(chunk: _Chunk, line: Line, row: Row, refs: dict[str, Any]) -> None:
 
 def _fail(line: Line, key_field: str, holder: str | None) -> None:
     message = f"Duplicate entry found for key '{key_field}'."
-    line |= {"action": "failed", "reason": "duplicate_key", "message": message, "duplicate_of": holder}
+    line |= {
+        "action": "failed",
+        "reason": "duplicate_key",
+        "message": message,
+        "field": key_field,
+        "duplicate_of": holder,
+    }
 
 
 def _keys(row: Row) -> list[UniqueKey]:

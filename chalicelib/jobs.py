@@ -25,7 +25,7 @@ from typing import Any, Literal
 from chalicelib import audit, dynamo, keys, settings, statistics, tallies
 from chalicelib.clients import client
 from chalicelib.dynamo import Refused
-from chalicelib.errors import BadRequest, NotFound, Retryable
+from chalicelib.errors import BadRequest, Fatal, NotFound, Retryable
 
 Job = dict[str, Any]
 Operation = tuple[Literal["Update"], dict[str, Any]]
@@ -54,6 +54,13 @@ def total(job: Job, *words: str) -> int:
 def seconds(job: Job, now: float) -> int | None:
     """How long the job has run or ran."""
     return int((job.get("completed_at") or now) - job["started_at"]) if job.get("started_at") else None
+
+
+def confirm_in_time(job: Job, now: float) -> None:
+    """Raise Fatal when the job has run for longer than it was given. Every step asks, whatever it waits for."""
+    allowed = job["options"].get("timeout")
+    if allowed and job.get("started_at") and now >= job["started_at"] + allowed:
+        raise Fatal(f"The job has reached its timeout of {allowed} seconds", code="job_timeout")
 
 
 def ended(job: Job) -> bool:
@@ -89,13 +96,15 @@ def start(
     mode_config: dict[str, Any],
     *,
     job_id: str | None = None,
+    retry_of: str | None = None,
     now: float | None = None,
 ) -> Job:
     """Make a job, take the profile's lock and start the state machine. Returns the running job.
 
     Job, lock and audit line are one transaction, so of any number of starts at once one wins; the others raise
     BadRequest with code `job_running` and the running job's id. If the state machine cannot be started now, the job
-    stays `pending` and the sweep starts it. job_id: a new one, when it was minted before.
+    stays `pending` and the sweep starts it. job_id: a new one, when it was minted before. retry_of: the job it goes on
+    with.
     """
     now = time.time() if now is None else now
     number = dynamo.update("state", keys.sequence(org, "job"), "ADD #value :one", {"one": 1})["value"]
@@ -112,7 +121,7 @@ def start(
         "created_at": now,
         "types": [],
         "errors": [],
-    }
+    } | ({"retry_of": retry_of} if retry_of else {})
     _insert(org, job)
     return _begin(job, now)
 
@@ -181,7 +190,7 @@ def _insert(org: str, job: Job) -> None:
             held = dynamo.get("state", lock)
             if held and held["job"] == job["id"]:
                 return  # the transaction had gone through; only its answer was lost
-            if held and (attempt == LAST_ATTEMPT or _runs(org, held["job"])):
+            if held and (attempt == LAST_ATTEMPT or runs(org, held["job"])):
                 raise BadRequest(
                     "An import job is already running on this profile",
                     code="job_running",
@@ -195,28 +204,13 @@ def _insert(org: str, job: Job) -> None:
 def running(org: str, profile_id: str) -> str | None:
     """The id of the job that holds the profile's lock, None when it is free."""
     held = dynamo.get("state", keys.profile_lock(org, profile_id))
-    return str(held["job"]) if held and _runs(org, held["job"]) else None
+    return str(held["job"]) if held and runs(org, held["job"]) else None
 
 
-def _runs(org: str, job_id: str) -> bool:
+def runs(org: str, job_id: str) -> bool:
     """Whether the job has not ended. A lock is free when its job has, never by the clock."""
     job = dynamo.get("state", keys.job(org, job_id))
     return bool(job and not ended(job))
-
-
-def take_type_lock(org: str, record_type: str, job_id: str) -> str | None:
-    """Take the right to write records of a type. Returns None when held now by this job, else the holder's id."""
-    lock = keys.type_lock(org, record_type)
-    held = dynamo.get("state", lock)
-    if held and held["job"] != job_id and _runs(org, held["job"]):
-        return str(held["job"])
-    condition = "attribute_not_exists(#pk) OR #job = :mine" + (" OR #job = :old" if held else "")
-    values = {"mine": job_id} | ({"old": held["job"]} if held else {})
-    try:
-        dynamo.put("state", lock, {"job": job_id}, condition=condition, values=values)
-    except Refused as refused:
-        return str((refused.item or {}).get("job", "another job"))
-    return None
 
 
 def get(org: str, job_id: str) -> Job:

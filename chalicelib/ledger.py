@@ -11,6 +11,7 @@ order, is on the chunk item. A line:
     reason       why, as a word: changed, unchanged, exists, duplicate, not_found, invalid, duplicate_key, conflict,
                  record_refused, stopped; none on created rows
     message      why, for people; only on failed rows
+    field        the first field at fault; only on failed rows of which one is
     id           the record
     match        how a record of another row was recognised: {field, confidence, why}
     duplicate_of that record, or the one that holds the row's unique key
@@ -92,6 +93,61 @@ def import_records(
     return shown, total
 
 
+Place = tuple[int, int, int]
+"""Where a row of a job stands: type, chunk and row."""
+
+
+def failures(
+    job: Job, *, record_type: str | None, start: int, behind: Place | None, size: int
+) -> tuple[list[dict[str, Any]], int, int]:
+    """Some of a job's failed rows, how many are before them, and how many there are in all.
+
+    In the order of types, chunks and rows; from the start-th on, or from behind a place. Only chunks that such rows are
+    taken from are read.
+    """
+    total, start = 0, 0 if behind else start
+    shown: list[dict[str, Any]] = []
+    for index, name in enumerate(job["types"]):
+        listed = chunks.listing(job, name) if record_type in (None, name) else {}
+        for number, chunk in sorted(listed.items()):
+            rows = chunk.get("counts", {}).get("failed", 0) if chunk.get("parts") else 0
+            if rows and behind and (index, number) < behind[:2]:
+                start = total + rows
+            elif rows and ((total + rows > start and len(shown) < size) or (behind and (index, number) == behind[:2])):
+                lines = [line for line in read(chunk["parts"]) if line["action"] == "failed"]
+                if behind and (index, number) == behind[:2]:
+                    start = total + sum(line["row"] <= behind[2] for line in lines)
+                first = max(0, start - total)
+                shown += [_show_failure(job, name, number, line) for line in lines[first : first + size - len(shown)]]
+            total += rows
+    return shown, start, total
+
+
+def summary(job: Job, record_type: str | None = None) -> dict[str, dict[str, int]]:
+    """type -> reason -> failed rows, of the chunks that have ended."""
+    found: dict[str, Counter[str]] = {}
+    for name in job["types"] if record_type is None else [record_type]:
+        for chunk in chunks.listing(job, name).values():
+            for reason, rows in chunk.get("reasons", {}).items():
+                if reason.startswith("failed:"):
+                    found.setdefault(name, Counter())[reason.removeprefix("failed:")] += rows
+    return {name: dict(counted) for name, counted in found.items()}
+
+
+def _show_failure(job: Job, record_type: str, number: int, line: Line) -> dict[str, Any]:
+    chunk, row = line.get("src", (number, line["row"]))
+    return {
+        "id": row_id(job, record_type, number, line["row"]),
+        "target_type": record_type,
+        "chunk": chunk,
+        "row": row,
+        "external_id": line.get("ext"),
+        "field": line.get("field"),
+        "reason": line.get("reason"),
+        "message": line.get("message"),
+    }
+
+
 def _show(job: Job, record_type: str, number: int, chunk: Chunk, line: Line) -> dict[str, Any]:
     detection = job["mode_config"].get("duplicate_detection", {})
     match = line.get("match")
@@ -125,6 +181,13 @@ def row_id(job: Job, record_type: str, number: int, row: int) -> str:
     place = job["number"] << 56 | job["types"].index(record_type) << 48 | number << 24 | row
     high, low = place >> 62, place & 0x3FFFFFFFFFFFFFFF
     return str(uuid.UUID(int=(high >> 12) << 80 | 0x8 << 76 | (high & 0xFFF) << 64 | 0b10 << 62 | low))
+
+
+def place_of(row_id: str) -> Place:
+    """The place in an import row's UUID. Raises ValueError for what is no UUID."""
+    value = uuid.UUID(row_id).int
+    place = ((value >> 80) << 12 | value >> 64 & 0xFFF) << 62 | value & 0x3FFFFFFFFFFFFFFF
+    return place >> 48 & 0xFF, place >> 24 & 0xFFFFFF, place & 0xFFFFFF
 
 
 def writes(lines: list[Line]) -> Iterator[Line]:

@@ -53,6 +53,8 @@ _SENTENCES = {
     "format": "The {field} format is invalid.",
     "cursor": "The {field} is not valid.",
     "one_of": "The selected {field} is invalid; it may be {allowed}.",
+    "undated": "The {field} cannot be applied to {types}: nothing fills their created_at. Leave them out by "
+    "options.selected_types.",
     "order": "The {field} must be a date after or equal to {other}.",
     "taken": "The {field} has already been taken.",
     "column": "The {field} must be a column, `name` or `table.name`; expressions are not available yet.",

@@ -12,8 +12,7 @@ from typing import Any, TypedDict
 from chalicelib import keys, storage, targets
 from chalicelib.decisions import Scope
 from chalicelib.jobs import Job
-from chalicelib.ranges import Column
-from chalicelib.sql import Query
+from chalicelib.sql import Column, Query
 
 
 class Item(TypedDict):
@@ -53,6 +52,18 @@ class Plan(TypedDict):
     origins: dict[str, str]
     types: list[TypePlan]
     policy: dict[str, str]
+
+
+def listed(job: Job, record_type: str, items: list[Item], columns: list[Column]) -> TypePlan:
+    """A type of a plan, its manifest stored."""
+    prefix = keys.type_objects(job["org"], job["id"], record_type)
+    return {
+        "type": record_type,
+        "manifest": storage.put_json(f"{prefix}/extract", "json", items),
+        "chunks": len(items),
+        "rows": sum(item["rows"] for item in items),
+        "columns": columns,
+    }
 
 
 def freeze(job: Job, plan: Plan) -> str:

@@ -102,6 +102,7 @@ STATUS = {
     "job_running": 400,
     "profile_in_use": 400,
     "invalid_status": 400,
+    "job_expired": 400,
     "no_source": 400,
     "unauthenticated": 401,
     "forbidden": 403,

@@ -45,6 +45,7 @@ def show(job: Job, now: float | None = None) -> dict[str, Any]:
     return shown | {
         "number": job["number"],
         "profile": job["profile"],
+        "retry_of": job.get("retry_of"),
         "dry_run": job["dry_run"],
         "import_options": job["options"],
         "mode_config": job["mode_config"],

@@ -18,7 +18,7 @@ from psycopg import Column as Described
 from chalicelib import sql
 from chalicelib.errors import Fatal
 from chalicelib.sessions import MAX_CATALOGUE_BYTES, Session, bounded, fetch, understood
-from chalicelib.sql import Bounds, Query
+from chalicelib.sql import Bounds, Column, Query
 
 CHUNK_BYTES = 8_000_000
 """Most bytes of wide columns in a chunk: text, its JSON and both compressions of it then stay below 60 MB."""
@@ -50,14 +50,6 @@ _ORDERED = (
 money it does not). Enums are, too; a domain is what it stands on."""
 
 
-class Column(NamedTuple):
-    """A column of a result: its name, and its type by number and name."""
-
-    name: str
-    oid: int
-    type: str
-
-
 class Range(NamedTuple):
     """A chunk of the source: where its rows' keys lie, and how many there are."""
 
@@ -85,15 +77,15 @@ def plan(session: Session, query: Query, *, chunk_rows: int = 1000, limit: int |
     """
     with understood():
         query = orderly(session, query)
-        columns = _columns(session, query)
+        found = columns(session, query)
         if query.key:
             text, bound = sql.boundaries(query, chunk_rows, chunk_bytes=CHUNK_BYTES)
             ranges, rest, usable = _ranges(fetch(session, text, bound))
             if usable:
                 kept = ranges if limit is None else list(_first(ranges, limit))
                 left = rest if limit is None else min(rest, limit - sum(part.rows for part in kept))
-                return Cut(query, columns, kept, left)
-        return Cut(_keyless(query), columns, [], None)
+                return Cut(query, found, kept, left)
+        return Cut(_keyless(query), found, [], None)
 
 
 def orderly(session: Session, query: Query) -> Query:
@@ -139,8 +131,8 @@ def _first(ranges: list[Range], limit: int) -> Iterator[Range]:
         limit -= part.rows
 
 
-def _columns(session: Session, query: Query) -> list[Column]:
-    """What the rows of a query have, without reading any."""
+def columns(session: Session, query: Query) -> list[Column]:
+    """What the rows of a query have, without reading any; the query has to be orderly. Raises Retryable, Fatal."""
     described = _described(session, *sql.select(query, limit=0))
     names = _types(session, described)
     found = zip(query.fields, described, strict=True)

@@ -43,6 +43,14 @@ class Bounds(NamedTuple):
     high: tuple[str, ...]
 
 
+class Column(NamedTuple):
+    """A column of a result: its name, and its type by number and name."""
+
+    name: str
+    oid: int
+    type: str
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

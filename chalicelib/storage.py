@@ -27,7 +27,10 @@ ROWS_A_LINE = 100
 """Rows that are written, read and mapped together: a call a row costs a fifth more, and 1,000 rows do not fit in a
 processor's cache."""
 
-_PASSING = {"Tagging": "keep=90-days"}
+KEPT_DAYS = 90
+"""How long what a job leaves behind is kept: as long as anybody goes back to an import."""
+
+_PASSING = {"Tagging": f"keep={KEPT_DAYS}-days"}
 """What a job leaves behind is removed by the bucket's lifecycle rule for this tag; after that there is no rollback."""
 
 

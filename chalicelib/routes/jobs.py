@@ -6,11 +6,14 @@ ignore.
 
 from __future__ import annotations
 
+import re
+import time
 import uuid
+from contextlib import suppress
 from itertools import islice
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from chalicelib import (
@@ -23,10 +26,11 @@ from chalicelib import (
     narrowing,
     profiles,
     progress,
-    remains,
     statistics,
+    storage,
 )
 from chalicelib.access import Caller
+from chalicelib.errors import BadRequest
 from chalicelib.idempotency import Minted
 from chalicelib.messages import between, described, sentence
 from chalicelib.modes import ModeConfig
@@ -40,32 +44,49 @@ routes = Routes()
 RecordType = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-@described()
-def _later(_: Any) -> None:
-    raise PydanticCustomError("later", "not available")
+_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?$"
 
 
-Later = Annotated[Any, AfterValidator(_later)]
-"""Documented, and refused until the run honours it: nobody shall find out afterwards that it was ignored."""
+@described(pattern=_TIME)
+def _moment(value: str) -> str:
+    """Python alone would also take weeks, and times without their colons."""
+    if re.match(_TIME, value, re.ASCII) and not value.endswith("\n"):
+        with suppress(ValueError, OverflowError):
+            return narrowing.moment(value)
+    raise PydanticCustomError("date_parsing", "not a day or time")
+
+
+Moment = Annotated[str, StringConstraints(max_length=40), AfterValidator(_moment)]
 
 
 class ImportFilters(Body):
-    """Which rows. limit: at most so many of each type, the first by key; for trying things out."""
+    """Which rows. date_from, date_to: made in this range, both ends included; a day is meant whole, in UTC. limit: at
+    most so many of each type, the first by key; for trying things out.
+    """
 
-    date_from: Later = None
-    date_to: Later = None
+    date_from: Moment | None = None
+    date_to: Moment | None = None
     limit: Annotated[int, AfterValidator(between(1, 10_000_000))] | None = None
+
+    @field_validator("date_to")
+    @classmethod
+    def _in_order(cls, value: str | None, info: ValidationInfo) -> str | None:
+        begin = info.data.get("date_from")
+        if begin and value and not narrowing.in_order(begin, value):
+            raise PydanticCustomError("order", "before date_from", {"other": "date_from"})
+        return value
 
 
 class JobOptions(Body):
     """How to run.
 
     batch_size: records written at a time; 1,000 keeps one write below a minute. selected_types: some of the profile's
-    types; none named means all. dry_run: decide everything, write nothing.
+    types; none named means all. timeout: seconds after which the job is failed. dry_run: decide everything, write
+    nothing.
     """
 
     batch_size: Annotated[int, AfterValidator(between(10, 1000))] = 100
-    timeout: Later = None
+    timeout: Annotated[int, AfterValidator(between(60, 86_400))] | None = None
     selected_types: Annotated[list[RecordType], Field(max_length=50)] | None = None
     import_filters: ImportFilters | None = None
     dry_run: bool = False
@@ -211,6 +232,7 @@ def start(
     if unknown:
         fields = [f"options.selected_types.{index}" for index in unknown]
         raise invalid({field: [sentence("selected", field)] for field in fields})
+    _confirm_dated(profile, options)
     identities.check(profile)
     mode = mode or ModeConfig.model_validate(profile.get("mode_config") or {})
     job = jobs.start(
@@ -224,9 +246,26 @@ def start(
     return _started(job)
 
 
+def _confirm_dated(profile: profiles.Profile, options: JobOptions) -> None:
+    """Raise Invalid when a range of days is asked for and a selected type says of no row when it was made."""
+    filters = options.import_filters
+    given = [name for name in ("date_from", "date_to") if filters and getattr(filters, name)]
+    if not given:
+        return
+    queries = configured.shown(profile)["queries"]
+    selected = [name for name in queries if name in (options.selected_types or queries)]
+    undated = [
+        name for name in selected if not any(field["target"] == narrowing.FIELD for field in queries[name]["fields"])
+    ]
+    if undated:
+        fields = [f"options.import_filters.{name}" for name in given]
+        raise invalid({field: [sentence("undated", field, types=", ".join(undated))] for field in fields})
+
+
 def _started(job: jobs.Job) -> dict[str, Any]:
     mode = ModeConfig.model_validate(job["mode_config"])
-    answer = {"message": "Import job started successfully", "job": progress.show(job)}
+    verb = "retried" if "retry_of" in job else "started"
+    answer = {"message": f"Import job {verb} successfully", "job": progress.show(job)}
     return answer | ({"warnings": found} if (found := modes.conflicts(mode)) else {})
 
 
@@ -246,22 +285,6 @@ def show_status(caller: Caller, job_id: str) -> dict[str, Any]:
 
 @routes.on(
     "POST",
-def _confirm_dated(profile: profiles.Profile, options: JobOptions) -> None:
-    """Raise Invalid when a range of days is asked for and a selected type says of no row when it was made."""
-    filters = options.import_filters
-    given = [name for name in ("date_from", "date_to") if filters and getattr(filters, name)]
-    if not given:
-        return
-    queries = configured.shown(profile)["queries"]
-    selected = [name for name in queries if name in (options.selected_types or queries)]
-    undated = [
-        name for name in selected if not any(field["target"] == narrowing.FIELD for field in queries[name]["fields"])
-    ]
-    if undated:
-        fields = [f"options.import_filters.{name}" for name in given]
-        raise invalid({field: [sentence("undated", field, types=", ".join(undated))] for field in fields})
-
-
     "/api/import/jobs/{job_id}/cancel",
     permission="system.import",
     limit="monitoring",
@@ -274,3 +297,37 @@ def cancel_job(caller: Caller, job_id: str) -> dict[str, Any]:
     audit.note(caller.org, caller.who(), "job.cancelled", f"job/{job_id}")
     message = "Import job cancelled successfully" if jobs.ended(job) else "Import job is being cancelled"
     return {"message": message, "job": progress.show(job)}
+
+
+@routes.on(
+    "POST",
+    "/api/import/jobs/{job_id}/retry",
+    permission="system.import",
+    limit="monitoring",
+    status=201,
+    answer=shapes.JobStarted,
+    refuses=(*START_REFUSED, "invalid_status", "job_expired"),
+    idempotent=True,
+)
+def retry_job(caller: Caller, minted: Minted, job_id: str) -> dict[str, Any]:
+    """Starts a job that goes on where a failed or cancelled one stopped."""
+    if minted.again and (made := jobs.resume(caller.org, minted.id)):
+        return _started(made)
+    parent = jobs.get(caller.org, job_id)
+    if jobs.shown_status(parent) not in ("failed", "cancelled"):
+        raise BadRequest(f"Cannot retry a job that is {jobs.shown_status(parent)}", code="invalid_status")
+    if time.time() - parent["created_at"] > storage.KEPT_DAYS * 86_400:
+        said = f"What the job had read is kept for {storage.KEPT_DAYS} days only. Start a new import."
+        raise BadRequest(said, code="job_expired")
+    profile = profiles.get(caller.org, parent["profile"]["id"])
+    identities.check(profile)
+    job = jobs.start(
+        caller.org,
+        profile,
+        caller.who(),
+        parent["options"],
+        parent["mode_config"],
+        job_id=minted.id,
+        retry_of=parent["id"],
+    )
+    return _started(job)

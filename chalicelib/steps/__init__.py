@@ -97,9 +97,12 @@ def _place(event: Mapping[str, Any]) -> dict[str, Any]:
     return {word: event[word] for word in ("org", "job", "type", "chunk") if word in event}
 
 
-def running(event: JobEvent) -> jobs.Job:
-    """The event's job. Raises Stopping when it is not running (cancelled, ended, or not begun)."""
+def running(event: JobEvent, now: Clock) -> jobs.Job:
+    """The event's job. Raises Stopping when it is not running (cancelled, ended, or not begun), Fatal when its time is
+    over.
+    """
     job = jobs.get(event["org"], event["job"])
     if job["status"] != "running":
         raise Stopping
+    jobs.confirm_in_time(job, now())
     return job

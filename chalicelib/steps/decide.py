@@ -25,7 +25,7 @@ class Event(ChunkEvent):
 def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
     """Decide the chunk, unless it has been."""
     record_type, number = event["type"], event["chunk"]
-    job, chunk = chunks.with_job(event["org"], event["job"], record_type, number)
+    job, chunk = chunks.with_job(event["org"], event["job"], record_type, number, now())
     if "parts" not in chunk:
         settled = settle(job, record_type, accepted(job, record_type, chunk))
         telemetry.count(rows=len(settled), rejects=sum(line["action"] == "failed" for line in settled))
@@ -82,6 +82,7 @@ def _rejected(chunk: Chunk) -> list[Line]:
             "ext": row["ext"],
             "action": "failed",
             "reason": "invalid",
+            "field": row["errors"][0]["field"],
             "message": "; ".join(f"{error['field']}: {error['reason']}" for error in row["errors"]),
         }
         for row in storage.get_rows(chunk["rejected"])

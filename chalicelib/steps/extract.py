@@ -32,7 +32,7 @@ class Event(ChunkEvent):
 def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
     """Read the range into the chunk, unless it has been."""
     record_type, number = event["type"], event["chunk"]
-    job, chunk = chunks.with_job(event["org"], event["job"], record_type, number)
+    job, chunk = chunks.with_job(event["org"], event["job"], record_type, number, now())
     if "raw" not in chunk:
         raw = Stored(event["raw"], event["rows"]) if event["raw"] else _read(job, event)
         telemetry.count(rows=raw.rows)

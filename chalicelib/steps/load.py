@@ -40,7 +40,7 @@ class Event(ChunkEvent):
 def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:
     """Apply the chunk's ledger and close it."""
     record_type, number = event["type"], event["chunk"]
-    job, chunk = chunks.with_job(event["org"], event["job"], record_type, number)
+    job, chunk = chunks.with_job(event["org"], event["job"], record_type, number, now())
     if chunk.get("state") == chunks.DONE:
         return {"state": "done"}
     lease = chunks.take_lease(job, record_type, number, now() + remaining())

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
-from chalicelib import chunks, dynamo, jobs, keys, plans, storage, tallies, telemetry
+from chalicelib import chunks, dynamo, jobs, keys, locks, plans, storage, tallies, telemetry
 from chalicelib.dynamo import Refused
 from chalicelib.jobs import Job
 from chalicelib.steps import STOPPED, Clock, TypeEvent, running, step
@@ -37,10 +37,10 @@ class Event(TypeEvent):
 @step
 def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
     """Settle which chunks are decided, unless it has been."""
-    job = running(event)
+    job = running(event, now)
     org, record_type = job["org"], event["type"]
     if not job["dry_run"]:
-        other = jobs.take_type_lock(org, record_type, job["id"])
+        other = locks.take_type(org, record_type, job["id"])
         if other:
             since = job.get("waiting_since") or now()
             jobs.describe(job, {"waiting_for": other, "waiting_since": since})

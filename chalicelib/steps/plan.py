@@ -21,9 +21,12 @@ from chalicelib import (
     identities,
     jobs,
     keys,
+    narrowing,
     network,
     plans,
     profiles,
+    ranges,
+    remains,
     sessions,
     settings,
     storage,
@@ -36,6 +39,7 @@ from chalicelib.jobs import Job
 from chalicelib.plans import Item, Plan, TypePlan
 from chalicelib.ranges import CHUNK_BYTES, Cut
 from chalicelib.sources import postgres
+from chalicelib.sql import Query
 from chalicelib.steps import RESERVE_SECONDS, Clock, JobEvent, step
 
 CHUNK_ROWS = 1_000
@@ -61,6 +65,7 @@ def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:
             job = jobs.get(event["org"], event["job"])
     if job["status"] != "running":
         return {"state": "ended"}
+    jobs.confirm_in_time(job, now())
     if "plan" not in job:
         job = _freeze(job, _make(job, remaining))
     if job["status"] != "running" or "plan" not in job:
@@ -84,30 +89,66 @@ def _make(job: Job, remaining: Clock) -> Plan:
         profile = profiles.get(job["org"], job["profile"]["id"])
     except NotFound:
         raise Fatal("The import profile has been deleted", code="profile_missing") from None
-    address = network.resolve(profile["host"], profile["port"], allow_loopback=settings.get().allow_loopback)
-    with sessions.connect(connections.of(profile), address, statement_timeout_seconds=600) as connection:
+    if parent := remains.origin(job) if "retry_of" in job else None:
+        return _rest(job, parent, profile)
+    filters = job["options"].get("import_filters", {})
+    limit = filters.get("limit")
+    with _connected(profile) as connection:
         source_id = _confirm_source(profile, postgres.fingerprint(connection))
         queries = configured.queries(profile, postgres.describe(connection))
         wanted = job["options"].get("selected_types") or list(queries)
-        limit = job["options"].get("import_filters", {}).get("limit")
         # In the order of all types, so that two jobs can never wait for each other's types.
         chosen = {name: queries[name] for name in targets.names() if name in queries and name in wanted}
         types: list[TypePlan] = []
         for name, query in chosen.items():
-            cut = postgres.plan(connection, query, chunk_rows=CHUNK_ROWS, limit=limit)
+            cut = _planned(connection, query, filters)
             types.append(_cut(job, cut, _left(job, cut, connection, limit, remaining)))
             chosen[name] = cut.query
     return {
-        "profile": {
-            word: profile.get(word)
-            for word in ("id", "org", "host", "port", "database", "username", "password", "ssl_mode")
-        },
+        "profile": _connection(profile),
         "source_id": source_id,
         "queries": {name: query.model_dump(mode="json") for name, query in chosen.items()},
         "origins": {name: query.origin for name, query in queries.items()},
         "types": types,
         "policy": jobs.policy(job["mode_config"]),
     }
+
+
+def _rest(job: Job, parent: Job, profile: profiles.Profile) -> Plan:
+    """What the parent has left, by the connection the profile has now. Raises Fatal when that leads elsewhere."""
+    plan, reads = remains.plan(parent, job, _connection(profile))
+    source_id = profile["source_id"]
+    if reads:
+        with _connected(profile) as connection:
+            source_id = _confirm_source(profile, postgres.fingerprint(connection))
+    if source_id != plan["source_id"]:
+        raise Fatal("The profile now leads to another database than the job that is retried", code="source_changed")
+    telemetry.count(rows=sum(type_plan["rows"] for type_plan in plan["types"]))
+    return plan
+
+
+def _connected(profile: profiles.Profile) -> sessions.Session:
+    address = network.resolve(profile["host"], profile["port"], allow_loopback=settings.get().allow_loopback)
+    return sessions.connect(connections.of(profile), address, statement_timeout_seconds=600)
+
+
+def _connection(profile: profiles.Profile) -> dict[str, Any]:
+    words = ("id", "org", "host", "port", "database", "username", "password", "ssl_mode")
+    return {word: profile.get(word) for word in words}
+
+
+def _planned(connection: sessions.Session, query: Query, filters: dict[str, Any]) -> Cut:
+    """The query's rows, cut: those the job asks for by the time they were made."""
+    begin, end = filters.get("date_from"), filters.get("date_to")
+    if begin or end:
+        kinds = {column.name: column.type for column in ranges.columns(connection, ranges.orderly(connection, query))}
+        query = narrowing.narrowed(query, kinds[narrowing.FIELD], begin, end)
+    try:
+        return postgres.plan(connection, query, chunk_rows=CHUNK_ROWS, limit=filters.get("limit"))
+    except Fatal as error:
+        if (begin or end) and error.state in narrowing.UNREADABLE:
+            raise narrowing.unreadable(query) from None
+        raise
 
 
 def _confirm_source(profile: profiles.Profile, fingerprint: str) -> str:
@@ -123,21 +164,13 @@ def _cut(job: Job, cut: Cut, left: list[Item]) -> TypePlan:
 
     Bounds are written as text: they pass the state machine, and not all that reads JSON keeps integers beyond 2**53.
     """
-    record_type = cut.query.target_type
-    items = [
+    ranges = [
         Item(chunk=number, low=_text(part.bounds.low), high=_text(part.bounds.high), rows=part.rows, raw=None)
         for number, part in enumerate(cut.ranges)
     ]
-    items += left
-    rows = sum(item["rows"] for item in items)
-    telemetry.count(rows=rows)
-    return {
-        "type": record_type,
-        "manifest": storage.put_json(f"{keys.type_objects(job['org'], job['id'], record_type)}/extract", "json", items),
-        "chunks": len(items),
-        "rows": rows,
-        "columns": cut.columns,
-    }
+    found = plans.listed(job, cut.query.target_type, [*ranges, *left], cut.columns)
+    telemetry.count(rows=found["rows"])
+    return found
 
 
 def _text(key: tuple[str, ...] | None) -> str | None:

@@ -23,7 +23,7 @@ class Event(extract.Event):
 def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
     """Map and validate the chunk, unless it has been."""
     record_type, number = event["type"], event["chunk"]
-    job, chunk = chunks.with_job(event["org"], event["job"], record_type, number)
+    job, chunk = chunks.with_job(event["org"], event["job"], record_type, number, now())
     if "accepted" not in chunk:
         prefix = f"{keys.type_objects(job['org'], job['id'], record_type)}/{number:06d}"
         rejected: list[Record] = []

@@ -74,13 +74,15 @@ class JobStatus(Progress):
 
 
 class Job(Progress):
-    """A job. number: within the organisation. estimated_total: rows planned; 0 until the source has been counted.
+    """A job. number: within the organisation. retry_of: the job it goes on with. estimated_total: rows planned; 0 until
+    the source has been counted.
     records: type to counts. reasons: type to `action:reason` to rows. import_options, mode_config: what was asked for.
     """
 
     id: str
     number: int
     profile: JobProfile
+    retry_of: str | None
     dry_run: bool
     import_options: dict[str, Any]
     mode_config: dict[str, Any]
@@ -185,6 +187,30 @@ class ImportRecord(TypedDict):
     error_message: str | None
     warnings: list[str]
     created_at: str | None
+
+
+class FailedRow(TypedDict):
+    """A row that was not imported. chunk, row: where it was read. field: the first one at fault, where one is."""
+
+    id: str
+    target_type: str
+    chunk: int
+    row: int
+    external_id: str | None
+    field: str | None
+    reason: str | None
+    message: str | None
+
+
+class JobErrors(Listed):
+    """What went wrong. errors: why the job itself stopped. summary: type to reason to failed rows. data: a page of
+    them, in the order of types, chunks and rows.
+    """
+
+    job_id: str
+    errors: list[JobError]
+    summary: dict[str, dict[str, int]]
+    data: list[FailedRow]
 
 
 class ImportRecords(TypedDict):
