@@ -37,3 +37,20 @@ def test_means_the_same_before_and_after(
     assert isinstance(written, list), f"no example: {written}"
     reading.execute("SET search_path = pg_catalog, public")
     assert rows(reading, known, expressions.value(text, [tables[name] for name in known]).sql) == written
+
+
+SHADOWED = ["lower(first_name)", "first_name || last_name", "upper(last_name) = last_name"]
+"""Over varchar, which a function for varchar fits better than PostgreSQL's own for text."""
+
+
+@pytest.mark.parametrize("text", SHADOWED)
+def test_with_postgres_own_names_alone_nothing_planted_is_called(
+    text: str, tables: dict[str, Table], reading: psycopg.Connection
+) -> None:
+    written = expressions.value(text, [tables["customers"]]).sql
+    query = f"SELECT {written} FROM public.customers".encode()
+    reading.execute("SET search_path = planted")
+    with pytest.raises(psycopg.errors.RaiseException, match="TRIPPED"):
+        reading.execute(query)
+    reading.execute("SET search_path = pg_catalog")
+    assert len(reading.execute(query).fetchall()) == 4
