@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from typing import Any, Literal
 
 import psycopg
@@ -98,22 +98,24 @@ def _poll(made: PGconn, deadline: float, told: Told) -> None:
         if watch.received(lambda: made.socket) > MAX_HANDSHAKE_BYTES:
             raise psycopg.OperationalError("invalid response")
         _wait(made.socket, _WAITED_FOR[polled], deadline)
-        polled = PollingStatus(_connect_poll()(made))
+        polled = PollingStatus(_connect_poll(made))
         now = _STAGES.get(ConnStatus(made.status), stage)
         if now != stage:
             stage = now
             told(stage, bool(made.ssl_in_use))
 
 
-@cache
-def _connect_poll() -> Callable[[Any], int]:
+def _without_lock(driver: type) -> Callable[[Any], int]:
     """libpq's PQconnectPoll without Python's lock, which psycopg's compiled one keeps for as long as it takes."""
-    module = sys.modules[psycopg.pq.PGconn.__module__]
+    module = sys.modules[driver.__module__]
     if not module.__file__ or module.__file__.endswith(".py"):
-        return lambda made: made.connect_poll()  # psycopg without a compiled part calls libpq like this itself
+        return lambda made: int(made.connect_poll())  # psycopg without a compiled part calls libpq like this itself
     poll = ctypes.CDLL(module.__file__).PQconnectPoll  # what the module is linked to is looked through as well
     poll.argtypes, poll.restype = [ctypes.c_void_p], ctypes.c_int
     return lambda made: int(poll(made.pgconn_ptr))
+
+
+_connect_poll = _without_lock(psycopg.pq.PGconn)
 
 
 def _wait(number: int, event: int, deadline: float) -> None:

@@ -7,12 +7,8 @@ every connection begins. A control shows that both of them see one that is allow
 from __future__ import annotations
 
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -20,15 +16,9 @@ import pytest
 
 from chalicelib import connections, network, sessions, settings
 from chalicelib.errors import SourceUnreachable
-from tests.conftest import Database
+from tests.network.conftest import CANARY, TEST, Door, allow, body, connection
 from tests.network.test_network import MALFORMED, NOT_PUBLIC
-from tests.routes.conftest import Api, api, client, cloud, profile_body
-
-__all__ = ["api", "client", "cloud"]
-
-TEST = "/api/import/profiles/test-connection"
-CONNECTION = ("database_type", "host", "port", "database", "username", "password", "ssl_mode")
-CANARY = "canary-0b7e-password"
+from tests.routes.conftest import Api
 
 NAMES = [
     "localhost",
@@ -93,58 +83,6 @@ HOSTS = list(dict.fromkeys([*NOT_PUBLIC, *MALFORMED, *NAMES, *SCHEMES]))
 _METADATA = ("169.254.169.254", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254")
 
 
-@dataclass
-class Door:
-    """Listeners on every local address, and who came; `begun`: how often libpq was told to connect."""
-
-    port: int
-    came: list[str] = field(default_factory=list)
-    begun: list[bytes] = field(default_factory=list)
-
-    def untouched(self) -> None:
-        time.sleep(0.05)  # whoever was on the way has come
-        assert (self.came, self.begun) == ([], [])
-
-
-@pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
-    """In front of 127.0.0.0/8, ::1 and every other address of this machine, and of PostgreSQL's socket in /tmp."""
-    listeners = [socket.create_server(("0.0.0.0", 0))]
-    made = Door(listeners[0].getsockname()[1])
-    if socket.has_ipv6:
-        with suppress(OSError):
-            listeners.append(socket.create_server(("::", made.port), family=socket.AF_INET6))
-    path = Path(f"/tmp/.s.PGSQL.{made.port}")
-    listeners.append(socket.socket(socket.AF_UNIX))
-    listeners[-1].bind(str(path))
-    listeners[-1].listen()
-
-    def serve(listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                caller, place = listener.accept()
-                made.came.append(str(place))
-                caller.close()
-
-    for listener in listeners:
-        threading.Thread(target=serve, args=(listener,), daemon=True).start()
-    begin = psycopg.pq.PGconn.connect_start
-
-    class Watched(psycopg.pq.PGconn):  # type: ignore[misc, valid-type]
-        @classmethod
-        def connect_start(cls, conninfo: bytes) -> Any:
-            made.begun.append(conninfo)
-            return begin(conninfo)
-
-    monkeypatch.setattr(psycopg.pq, "PGconn", Watched)
-    yield made
-    for listener in listeners:
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-    path.unlink(missing_ok=True)
-
-
 @pytest.fixture
 def inwards(monkeypatch: pytest.MonkeyPatch) -> None:
     """DNS that answers every name with an address nobody should be sent to."""
@@ -153,28 +91,6 @@ def inwards(monkeypatch: pytest.MonkeyPatch) -> None:
         return [(0, 0, 6, "", (address, port)) for address in ("127.0.0.1", *_METADATA)]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-
-
-@pytest.fixture
-def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """The embedded cloud's setting, given and taken away."""
-    settings.get.cache_clear()
-    yield monkeypatch
-    settings.get.cache_clear()
-
-
-def allow(patch: pytest.MonkeyPatch, *, allowed: bool) -> None:
-    patch.setenv("WHARF_ALLOW_LOOPBACK", "true" if allowed else "false")
-    settings.get.cache_clear()
-
-
-def connection(**changes: Any) -> sessions.Connection:
-    told = {"host": "8.8.8.8", "port": 5432, "database": "db", "username": "me", "password": CANARY}
-    return sessions.Connection(**told | changes)
-
-
-def body(**changes: Any) -> dict[str, Any]:
-    return {name: value for name, value in profile_body(password=CANARY).items() if name in CONNECTION} | changes
 
 
 def test_there_are_enough_targets() -> None:
@@ -198,8 +114,6 @@ def test_no_hostile_host_is_connected_to_through_the_api(
     door: Door, inwards: None, api: Api, loopback: pytest.MonkeyPatch
 ) -> None:
     allow(loopback, allowed=False)
-    loopback.setenv("WHARF_RATE_FACTOR", "1000")
-    settings.get.cache_clear()
     for host in HOSTS:
         answer = api.post(TEST, body(host=host, port=door.port))
         assert answer.status_code in (200, 422), (host, answer.body)
@@ -312,100 +226,3 @@ def test_one_inward_answer_among_public_ones_refuses_the_name(
     settings.get.cache_clear()
     assert answer["error"] == "The host does not lead to a public address"
     door.untouched()
-
-
-# --- what else libpq could be told, in every field and in its environment
-
-INJECTIONS = [
-    "x host=127.0.0.1",
-    "x hostaddr=127.0.0.1 port={port}",
-    "x' hostaddr='127.0.0.1' port='{port}",
-    "x\\' hostaddr=127.0.0.1 port={port} user='",
-    "x\\",
-    "host=127.0.0.1 port={port}",
-    "hostaddr=127.0.0.1 port={port} dbname=x",
-    "postgresql://127.0.0.1:{port}/x",
-    "postgres://me@127.0.0.1:{port}/x?hostaddr=127.0.0.1",
-    "postgresql:///x?host=/tmp&port={port}",
-    "service=inner",
-    "x\nhostaddr=127.0.0.1\nport={port}",
-    "x\thostaddr=127.0.0.1",
-    "x options='-c search_path=evil'",
-    "sslmode=disable",
-    "x passfile=/etc/passwd",
-    "x sslrootcert=/etc/passwd",
-    "x\u00a0hostaddr=127.0.0.1",
-]
-
-
-@pytest.mark.parametrize("field_name", ["database", "username", "password"])
-@pytest.mark.parametrize("text", INJECTIONS)
-def test_a_value_stays_one_value(freescout_db: Database, door: Door, cloud: None, field_name: str, text: str) -> None:
-    """Only the server that was checked is asked, and is told the text as it stands."""
-    told = replace(freescout_db.connection, **{field_name: text.format(port=door.port)})
-    with pytest.raises(SourceUnreachable) as refused:
-        sessions.connect(told, freescout_db.address)
-    assert refused.value.code in ("source_authentication", "source_database")
-    [begun] = door.begun
-    parsed = psycopg.conninfo.conninfo_to_dict(begun.decode())
-    name = {"database": "dbname", "username": "user", "password": "password"}[field_name]
-    assert parsed[name] == text.format(port=door.port)
-    assert (parsed["host"], parsed["hostaddr"]) == (freescout_db.address.host, freescout_db.address.ip)
-    assert "service" not in parsed
-    assert parsed["options"] == ""
-    assert door.came == []
-
-
-@pytest.mark.parametrize("field_name", ["database", "username", "password"])
-@pytest.mark.parametrize("text", ["x\0", "\0", "x\0hostaddr=127.0.0.1", "\ud800"])
-def test_a_text_that_c_would_read_otherwise_is_refused(
-    freescout_db: Database, door: Door, field_name: str, text: str
-) -> None:
-    with pytest.raises(SourceUnreachable):
-        sessions.connect(replace(freescout_db.connection, **{field_name: text}), freescout_db.address)
-    door.untouched()
-
-
-def test_a_host_with_more_in_it_is_refused_by_the_api_in_every_field(door: Door, api: Api) -> None:
-    for text in INJECTIONS:
-        answer = api.post(TEST, body(host=text.format(port=door.port), port=door.port))
-        assert answer.status_code == 422, text
-        assert list(answer.json_body["errors"]) == ["host"], text
-    for name in ("hostaddr", "options", "service", "passfile", "sslrootcert", "sslkey", "conninfo", "url", "dsn"):
-        answer = api.post(TEST, body(**{name: "127.0.0.1"}))
-        assert (answer.status_code, list(answer.json_body["errors"])) == (422, [name])
-    door.untouched()
-
-
-def test_the_environment_leads_nowhere(
-    freescout_db: Database, door: Door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    service = tmp_path / "pg_service.conf"
-    service.write_text(
-        f"[inner]\nhostaddr=127.0.0.1\nport={door.port}\noptions=-c search_path=evil\nsslkey=/etc/passwd\n"
-    )
-    password = tmp_path / "pgpass"
-    password.write_text("*:*:*:*:wrong\n")
-    password.chmod(0o600)
-    inner = {"PGHOST": "127.0.0.1", "PGHOSTADDR": "127.0.0.1", "PGPORT": str(door.port), "PGDATABASE": "evil"}
-    inner |= {"PGSERVICE": "inner", "PGSERVICEFILE": str(service), "PGPASSFILE": str(password), "PGUSER": "evil"}
-    inner |= {"PGPASSWORD": "wrong", "PGOPTIONS": "-c default_transaction_read_only=off -c search_path=evil"}
-    inner |= {
-        "PGSSLMODE": "disable",
-        "PGSSLNEGOTIATION": "direct",
-        "PGSSLROOTCERT": "/nowhere",
-        "PGSSLCERT": "/nowhere",
-    }
-    inner |= {"PGSSLKEY": "/nowhere", "PGSSLCRL": "/nowhere", "PGSSLCRLDIR": "/nowhere", "PGREQUIREPEER": "evil"}
-    inner |= {"PGREQUIREAUTH": "password", "PGCHANNELBINDING": "require", "PGTARGETSESSIONATTRS": "standby"}
-    inner |= {"PGGSSENCMODE": "require", "PGCONNECT_TIMEOUT": "1", "PGCLIENTENCODING": "LATIN1", "PGAPPNAME": "evil"}
-    inner |= {"PGMINPROTOCOLVERSION": "3.2", "PGMAXPROTOCOLVERSION": "3.2", "PGSSLCERTMODE": "require"}
-    inner |= {"PGSSLMINPROTOCOLVERSION": "TLSv1.3", "PGLOADBALANCEHOSTS": "random", "PGKRBSRVNAME": "evil"}
-    for name, value in inner.items():
-        monkeypatch.setenv(name, value)
-    with freescout_db.session() as session:
-        row = session.execute("SELECT current_database(), current_setting('search_path'), current_user").fetchone()
-        assert row == ("freescout", '"$user", public', freescout_db.connection.username)
-        named = session.execute("SELECT current_setting('application_name'), current_setting('transaction_read_only')")
-        assert named.fetchone() == ("wharf", "on")
-    assert door.came == []
