@@ -148,11 +148,11 @@ def _numeric(node: Any, is_number: IsNumber) -> bool:
 
 
 def _growth(node: Any) -> float:
-    """How many times longer than a column's a text may be. Literals count by their length."""
+    """How many times longer than a column's a text may be. A text counts by its length, each call and cast for one."""
     if not isinstance(node, exp.Expr):
         return 0
     if isinstance(node, exp.Literal):
-        return len(str(node.this)) / MAX_LENGTH
+        return len(str(node.this)) / MAX_LENGTH if node.is_string else 1
     if isinstance(node, exp.Column):
         return 1
     inner = 0.0
@@ -161,15 +161,28 @@ def _growth(node: Any) -> float:
         node = node.this
     if inner:
         return inner + _growth(node)
-    inner = sum(_growth(part) for part in node.iter_expressions())
-    name = folded(node.this) if isinstance(node.this, str) else ""
-    if isinstance(node, exp.Pow) or name in ("power", "pow"):
-        exponent = node.expression if isinstance(node, exp.Pow) else node.expressions[-1]
-        return inner * max(1, abs(_whole(exponent) or 1))
-    if name == "repeat":
-        return inner * max(1, abs(_whole(node.expressions[1]) or 1))
+    return (1 + sum(_growth(part) for part in node.iter_expressions())) * _factor(node)
+
+
+def _factor(node: exp.Expr) -> int:
+    """How many times longer than its arguments together a call's text may be."""
+    if isinstance(node, exp.Array):
+        return 2  # as text, with a backslash before each quote and backslash
+    if isinstance(node, exp.Pow):
+        return abs(_whole(node.expression) or 1)
+    if not isinstance(node, exp.Anonymous):
+        return 1
+    name, arguments = folded(str(node.this)), node.expressions
+    if name in ("power", "pow", "repeat"):
+        return abs(_whole(arguments[1]) or 1)
     if name in ("replace", "regexp_replace"):
-        return inner * max(1, len(_text(node.expressions[2]) or ""))
-    if name in ("array_to_string", "lpad", "rpad"):
-        return inner + 1
-    return inner
+        return max(1, len(_text(arguments[2]) or ""))
+    if name == "array_to_string":
+        return 1 + sum(len(_text(one) or "") for one in arguments[1:])
+    if name == "concat_ws":
+        return len(arguments)
+    return _FACTORS.get(name, 1)
+
+
+_FACTORS = {"to_json": 6, "to_jsonb": 6, "encode": 2, "lower": 2, "upper": 2, "initcap": 2}
+"""A control character is six in JSON; a few letters are two in the other case."""

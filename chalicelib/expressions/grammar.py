@@ -18,7 +18,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.parsers.postgres import PostgresParser
 
 from chalicelib.expressions import types
-from chalicelib.expressions.allowed import MAX_BRANCHES, MAX_CHARACTERS, MAX_DEPTH, MAX_WORDS, Unfit
+from chalicelib.expressions.allowed import MAX_BRANCHES, MAX_CHARACTERS, MAX_DEPTH, MAX_STEPS, MAX_WORDS, Unfit
 from chalicelib.expressions.names import folded
 from chalicelib.expressions.nodes import Coerced, Denied, Keyworded, Prefixed, deeper_than
 
@@ -122,7 +122,7 @@ class _Reduced(Postgres):
         def _advance(self, times: int = 1) -> None:
             """Count the steps back and forth: sqlglot's guesses within guesses double with every level."""
             self._steps += 1
-            if self._steps > _STEPS_A_WORD * (self._tokens_size + 10):
+            if self._steps > MAX_STEPS * (self._tokens_size + 10):
                 raise Unfit("sql_too_tangled")
             super()._advance(times)
 
@@ -133,10 +133,6 @@ class _Reduced(Postgres):
         def _parse_interval(self, *_: Any, **__: Any) -> Any:
             """As a type before its text, where sqlglot takes the text apart."""
             return None
-
-
-_STEPS_A_WORD = 60
-"""Ordinary expressions take 3 to 10."""
 
 
 @cache

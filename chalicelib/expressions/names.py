@@ -51,7 +51,7 @@ class Columns:
         if len(known) == 1:
             return known[0]
         if known:
-            raise Unfit("sql_ambiguous", name=name, tables=" and ".join(table.known_as for table, _ in known))
+            raise Unfit("sql_ambiguous", name=name, tables=" and ".join(shown(table.known_as) for table, _ in known))
         if not identifier.quoted and spelled[-1] in CLOCKS:
             raise Unfit("sql_clock", name=name)
         if spelled[-1] in _SYSTEM:
@@ -89,8 +89,10 @@ def _column(table: Table, spelled: Sequence[str]) -> str | None:
 def _unknown(name: str, candidates: Sequence[Table]) -> Unfit:
     names = [one for table in candidates for one in table.columns or ()]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
-    owner = f"{candidates[0].known_as} does not have" if len(candidates) == 1 else "no table of the query has"
-    return Unfit("sql_unknown_column", name=name, owner=owner, guess=f"; did you mean {near[0]}?" if near else ".")
+    owner = f"{shown(candidates[0].known_as)} does not have" if len(candidates) == 1 else "no table of the query has"
+    return Unfit(
+        "sql_unknown_column", name=name, owner=owner, guess=f"; did you mean {shown(near[0])}?" if near else "."
+    )
 
 
 def as_written(node: exp.Column) -> str:

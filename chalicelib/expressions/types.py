@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlglot import Token, TokenType
 
-from chalicelib.expressions.allowed import MAX_LENGTH, Unfit
+from chalicelib.expressions.allowed import MAX_DIMENSIONS, MAX_LENGTH, Unfit
 from chalicelib.expressions.names import folded, shown
 from chalicelib.expressions.nodes import Type
 
@@ -26,8 +26,6 @@ _SIZED = {"varchar": MAX_LENGTH * 10, "char": MAX_LENGTH, "bpchar": MAX_LENGTH, 
 _SIZED |= dict.fromkeys(["time", "timetz", "timestamp", "timestamptz"], 6)
 """Types that take a size, and the largest."""
 
-_DIMENSIONS = 3
-
 
 def read(parser: Any, *, must: bool) -> Type | None:
     """The type that stands next, or None. must: where only a type can stand, so another name is refused as one."""
@@ -43,7 +41,7 @@ def read(parser: Any, *, must: bool) -> Type | None:
         name = _zoned(parser, name)
     dimensions = 0
     while must and parser._match(TokenType.L_BRACKET):
-        if not parser._match(TokenType.R_BRACKET) or dimensions == _DIMENSIONS:
+        if not parser._match(TokenType.R_BRACKET) or dimensions == MAX_DIMENSIONS:
             raise Unfit("sql_type", name=f"{name}[...]")
         dimensions += 1
     if sizes and not _fits(name, sizes):
