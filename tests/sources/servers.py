@@ -116,8 +116,8 @@ class Certificate:
     key: Path
 
 
-def certificate(folder: Path, name: str) -> Certificate:
-    """A new certificate for a host name."""
+def certificate(folder: Path, name: str, *, days: int = 1) -> Certificate:
+    """A new certificate for a host name, valid until so many days from now."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -127,13 +127,13 @@ def certificate(folder: Path, name: str) -> Certificate:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - datetime.timedelta(days=3))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    found = Certificate(folder / f"{name}.pem", folder / f"{name}.key")
+    found = Certificate(folder / f"{name}{days}.pem", folder / f"{name}{days}.key")
     found.path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     plain = serialization.NoEncryption()
     shape = serialization.PrivateFormat.PKCS8

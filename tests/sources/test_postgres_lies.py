@@ -60,6 +60,7 @@ def test_more_than_a_range_can_hold_is_not_listened_to(monkeypatch: pytest.Monke
     from tests.sources.test_postgres_reading import rows, things
 
     monkeypatch.setattr(ranges, "MAX_RANGE_BYTES", 5_000_000)
+    monkeypatch.setattr(ranges, "MAX_PASS_BYTES", 5_000_000)
     with (
         server(liar(one_huge_row)) as address,
         sessions.connect(ME, address) as session,
