@@ -31,9 +31,7 @@ def check(profile: Profile) -> None:
     Connects only when the connection has changed since, or when a job found another database. Raises Conflict
     (`source_changed`) with what is known of both, SourceUnreachable, after 15 seconds at most.
     """
-    source = profile.get("source") or {}
-    settled = _reached(profile) == _reached(source) and not source.get("in_doubt")
-    if not profile["source_id"] or settled:
+    if not profile["source_id"] or _settled(profile):
         return
     found = connections.fingerprint(profile)
     if confirm(profile, found) is None:
@@ -49,12 +47,11 @@ def confirm(profile: Profile, found: str) -> str | None:
         if _write(profile, changes, "#source_id = :none", {"none": None}):
             return found
         profile = profiles.get(profile["org"], profile["id"])  # a plan made at the same moment was first
-    known, source = _fingerprint(profile), profile.get("source") or {}
-    if found != known:
-        if not source.get("in_doubt"):
-            _write(profile, {"source": source | {"in_doubt": True}}, *_unchanged(profile))
+    if found != _fingerprint(profile):
+        if _settled(profile):
+            _write(profile, {"source": profile["source"] | {"in_doubt": True}}, *_unchanged(profile))
         return None
-    if _reached(profile) != _reached(source) or source.get("in_doubt"):
+    if not _settled(profile):
         _write(profile, {"fingerprint": found, "source": _seen_now(profile)}, *_unchanged(profile))
     return str(profile["source_id"])
 
@@ -117,6 +114,12 @@ def _changed(profile: Profile, found: str) -> Conflict:
 def _fingerprint(profile: Profile) -> str:
     """The database that has to be there: the one the identity was taken from, unless a person has said otherwise."""
     return str(profile.get("fingerprint") or profile["source_id"])
+
+
+def _settled(profile: Profile) -> bool:
+    """Whether the connection is the one by which the database was found, and no job found another one by it since."""
+    source = profile.get("source") or {}
+    return _reached(profile) == _reached(source) and not source.get("in_doubt")
 
 
 def _reached(values: dict[str, Any]) -> dict[str, Any]:
