@@ -21,6 +21,7 @@ _ROOMS = {
     "import": "cli.imports",
     "jobs": "cli.jobs",
     "records": "cli.records",
+    "audit": "cli.audit",
     "login": "cli.login",
     "admin": "cli.admin",
     "doctor": "cli.doctor",

@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Templates: l
 Template = Annotated[str, typer.Argument(help="Id, name or platform of the template.")]
 File = Annotated[typer.FileText, typer.Argument(help="The template as JSON; - reads standard input.")]
 
-_MADE_BY_WHARF = {"id", "is_system", "options", "created_by", "created_at", "updated_at"}
+_MADE_BY_WHARF = {"id", "is_system", "options", "based_on", "version", "created_by", "created_at", "updated_at"}
 """What `show --json` tells and nobody writes, so that its output can be edited and sent back."""
 
 

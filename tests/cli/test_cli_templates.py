@@ -27,6 +27,8 @@ OWN: dict[str, Any] = {
 WHOLE = OWN | {
     "queries": {"tickets": {"base_table": "cases", "fields": [{"source": "id", "target": "external_id"}]}},
     "metadata": {},
+    "based_on": None,
+    "version": 3,
     "created_by": {"id": "u", "name": "Ada"},
     "updated_at": "2026-01-01T10:00:00Z",
 }
