@@ -23,8 +23,9 @@ from chalicelib.sql import Bounds, Column, Query
 CHUNK_BYTES = 8_000_000
 """Most bytes of wide columns in a chunk: text, its JSON and both compressions of it then stay below 60 MB."""
 
-MAX_RANGE_BYTES = 400_000_000
-"""Most bytes of a range of rows: fifty times what a chunk's wide columns may have."""
+MAX_RANGE_BYTES = 100_000_000
+"""Most bytes of a range of rows, or of a batch of those read in one go: twelve times what a chunk's wide columns may
+have. All of it may be held at once, in libpq and in Python: of 400 MB, 860 MB were."""
 
 MAX_PASS_BYTES = 20_000_000_000
 """Most bytes of the rows that are read in one go: more than comes through in the time there is."""
@@ -182,7 +183,7 @@ def read(
     text, bound = sql.select(query, bounds, unkeyed=unkeyed, limit=limit)
     most = MAX_RANGE_BYTES if bounds else MAX_PASS_BYTES
     others: list[Described] = []
-    with bounded(session, text, max_bytes=most), session.cursor() as cursor:
+    with bounded(session, text, max_bytes=most, held_bytes=MAX_RANGE_BYTES) as seen, session.cursor() as cursor:
         batch: list[tuple[Any, ...]] = []
         with closing(cursor.stream(text, bound, size=batch_rows)) as rows:  # type: ignore[type-var]
             for row in rows:
@@ -192,6 +193,7 @@ def read(
                 if len(batch) == batch_rows:
                     yield batch
                     batch = []
+                    seen.taken()
             else:
                 if batch:
                     yield batch

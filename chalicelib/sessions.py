@@ -209,19 +209,26 @@ def _too_large() -> Fatal:
 
 
 @contextmanager
-def bounded(session: Session, text: str, seconds: float | None = None, *, max_bytes: int) -> Iterator[None]:
-    """A statement in a transaction of ours, watched; errors are translated."""
-    with _watched(session, session.timeout_seconds if seconds is None else seconds, max_bytes, text):
+def bounded(
+    session: Session, text: str, seconds: float | None = None, *, max_bytes: int, held_bytes: int | None = None
+) -> Iterator[watch.Watch]:
+    """A statement in a transaction of ours, watched (see watch.py); errors are translated."""
+    allowed = session.timeout_seconds if seconds is None else seconds
+    with _watched(session, allowed, max_bytes, text, held_bytes=held_bytes) as seen:
         _begin(session)
-        yield
+        yield seen
 
 
 @contextmanager
-def _watched(session: Session, seconds: float, max_bytes: int, text: str = "") -> Iterator[None]:
+def _watched(
+    session: Session, seconds: float, max_bytes: int, text: str = "", *, held_bytes: int | None = None
+) -> Iterator[watch.Watch]:
     """Cut the connection when the server answers later than it was told to, or more; translate errors."""
     try:
-        with watch.watched(partial(_number, session), seconds=seconds + GRACE_SECONDS, max_bytes=max_bytes) as seen:
-            yield
+        with watch.watched(
+            partial(_number, session), seconds=seconds + GRACE_SECONDS, max_bytes=max_bytes, held_bytes=held_bytes
+        ) as seen:
+            yield seen
     except psycopg.Error as error:
         if seen.passed == "bytes":
             raise _too_large() from None

@@ -26,21 +26,36 @@ _RECEIVED = (128, "=Q")
 
 @dataclass
 class Watch:
-    """What became of it. passed: the limit that was passed, when the connection was cut."""
+    """What became of it. passed: the limit that was passed, when the connection was cut. taken: say that what has come
+    so far is no longer held, so that as much again may come.
+    """
 
     passed: Literal["seconds", "bytes"] | None = None
+    taken: Callable[[], None] = lambda: None
 
 
 @contextmanager
-def watched(number: Callable[[], int], *, seconds: float, max_bytes: int) -> Iterator[Watch]:
-    """Meanwhile the connection with the socket `number` may take so long and receive so much; then it is cut."""
+def watched(
+    number: Callable[[], int], *, seconds: float, max_bytes: int, held_bytes: int | None = None
+) -> Iterator[Watch]:
+    """Meanwhile the connection with the socket `number` may take so long and receive so much; then it is cut.
+
+    held_bytes: how much may come before it is `taken`; as much as may come in all when it is not given.
+    """
     watch, over = Watch(), threading.Event()
-    limit = received(number) + max_bytes
+    held = max_bytes if held_bytes is None else held_bytes
+    before = received(number)
+    limits = {"in all": before + max_bytes, "held": before + held}
     deadline = time.monotonic() + seconds
+
+    def taken() -> None:
+        limits["held"] = received(number) + held
+
+    watch.taken = taken
 
     def look() -> None:
         while not over.wait(LOOK_EVERY_SECONDS):
-            if received(number) > limit:
+            if received(number) > min(limits.values()):
                 watch.passed = "bytes"
             elif time.monotonic() >= deadline:
                 watch.passed = "seconds"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Database
-from tests.sources.hostile import CANARY, SERVER_TEXT, SERVERS, giant_chain, met
+from tests.sources.hostile import CANARY, SERVER_TEXT, SERVERS, TOO_LARGE, giant_chain, met
 from tests.sources.servers import certificate, server
 
 MEGABYTES = 512
@@ -41,6 +41,9 @@ def test_a_hostile_server_is_a_clean_failure(name: str) -> None:
     [failed] = [stage for stage in test["stages"] if stage["status"] == "failed"]
     assert (failed["name"], test["error"]) == (hostile.stage, hostile.error)
     assert failed["hint"]
+    if hostile.error == TOO_LARGE:
+        assert came["range"]["said"]["code"] == "source_too_large"
+        assert came["pass"]["said"]["raised"] in ("Retryable", "Fatal")
     assert came["read"]["said"]["raised"] in ("SourceUnreachable", "Retryable", "Fatal")
 
 
