@@ -16,7 +16,7 @@ from chalicelib.expressions.allowed import Unfit as Unfit
 from chalicelib.expressions.tables import Table as Table
 
 if TYPE_CHECKING:
-    from sqlglot import exp
+    from chalicelib.expressions.grammar import Reading
 
 Kind = Literal["column", "case", "math", "other"]
 
@@ -33,16 +33,16 @@ def value(text: str, tables: Sequence[Table]) -> Checked:
     """An expression of one value. Raises Unfit."""
     from chalicelib.expressions import grammar
 
-    return _checked(grammar.read(text), text, tables)
+    return _checked(grammar.read(text), tables)
 
 
 def condition(text: str, tables: Sequence[Table]) -> Checked:
     """An expression that is true or false. Raises Unfit."""
     from chalicelib.expressions import grammar, kinds
 
-    tree = grammar.read(text)
-    checked = _checked(tree, text, tables)
-    if not kinds.may_be_boolean(tree):
+    reading = grammar.read(text)
+    checked = _checked(reading, tables)
+    if not kinds.may_be_boolean(reading.tree):
         raise Unfit("sql_no_condition")
     return checked
 
@@ -53,9 +53,9 @@ def column(text: str, tables: Sequence[Table]) -> Checked:
 
     from chalicelib.expressions import grammar
 
-    tree = grammar.read(text)
-    checked = _checked(tree, text, tables)
-    if not isinstance(tree, exp.Column):
+    reading = grammar.read(text)
+    checked = _checked(reading, tables)
+    if not isinstance(reading.tree, exp.Column):
         raise Unfit("sql_no_column")
     return checked
 
@@ -64,17 +64,17 @@ def kind_of(text: str) -> Kind:
     """What an expression is at its outermost; brackets and casts do not count. Raises Unfit when it cannot be read."""
     from chalicelib.expressions import grammar, kinds
 
-    return kinds.kind_of(grammar.read(text))
+    return kinds.kind_of(grammar.read(text).tree)
 
 
-def _checked(tree: exp.Expr, text: str, tables: Sequence[Table]) -> Checked:
+def _checked(reading: Reading, tables: Sequence[Table]) -> Checked:
     from chalicelib.expressions import bounds, emission, grammar, names
 
     known = names.Columns(tables)
-    written = emission.emitted(tree, known.named)
-    if not grammar.same_words(text, emission.emitted(tree, names.as_written)):
+    written = emission.emitted(reading.tree, known.named)
+    if not grammar.same_words(reading, emission.emitted(reading.tree, names.as_written)):
         raise Unfit("sql_unreadable")
-    bounds.check(tree, known.is_number)
+    bounds.check(reading.tree, known.is_number)
     if len(written) > MAX_EMITTED:
         raise Unfit("sql_too_long", limit=MAX_EMITTED)
     return Checked(written, frozenset(known.read))

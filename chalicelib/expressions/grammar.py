@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any, ClassVar
 
 from sqlglot import Token, TokenType, exp
@@ -165,14 +166,23 @@ _REFUSED = {
 }
 
 
-def read(text: str) -> exp.Expr:
-    """The tree of one expression. Raises Unfit."""
+@dataclass(frozen=True)
+class Reading:
+    """An expression as it was read. words: its words as they can be compared."""
+
+    tree: exp.Expr
+    words: str
+
+
+@lru_cache(maxsize=8)  # a query asks for an expression's kind right after its check; trees can take a megabyte
+def read(text: str) -> Reading:
+    """One expression. Raises Unfit."""
     if len(text) > MAX_CHARACTERS:
         raise Unfit("sql_too_long", limit=MAX_CHARACTERS)
     if any(_unprintable(character) for character in text):
         raise Unfit("sql_character")
     try:
-        found = tokens(text)
+        found = _dialect().tokenize(text)
         _acceptable(text, found)
         trees = _dialect().parser()._parse(lambda parser: parser._parse_disjunction(), found, text)
     except (SqlglotError, RecursionError, AttributeError, TypeError, ValueError, IndexError):
@@ -181,12 +191,7 @@ def read(text: str) -> exp.Expr:
         raise Unfit("sql_unreadable")
     if deeper_than(trees[0], MAX_BRANCHES):
         raise Unfit("sql_too_deep", limit=MAX_BRANCHES)
-    return trees[0]
-
-
-def tokens(text: str) -> list[Token]:
-    """The words of a text. Raises SqlglotError where a quotation mark is left open."""
-    return _dialect().tokenize(text)
+    return Reading(trees[0], _words(found))
 
 
 def _unprintable(character: str) -> bool:
@@ -223,21 +228,20 @@ def _acceptable(text: str, found: list[Token]) -> None:
             raise Unfit("sql_too_deep", limit=MAX_DEPTH)
 
 
-def same_words(text: str, emitted: str) -> bool:
-    """Whether a text has the words of another in the same order, types by any of their names.
+def same_words(reading: Reading, emitted: str) -> bool:
+    """Whether a text has the words of what was read in the same order, types by any of their names.
 
     sqlglot reads many dialects and drops or mends what it does not know; what lost a word on the way is refused.
     """
-    return _words(text) == _words(emitted)
+    return reading.words == _words(_dialect().tokenize(emitted))
 
 
 _ZONED = re.compile(r"(timestamp|time)((?:\0\(\0\d\0\))?)\0with\0time\0zone(?=\0|\Z)")
 _ZONELESS = re.compile(r"(?<=\0)without\0time\0zone\0?")
 
 
-def _words(text: str) -> str:
+def _words(found: list[Token]) -> str:
     words: list[str] = []
-    found = tokens(text)
     for place, token in enumerate(found):
         if token.token_type == TokenType.STRING:
             words.append(f"'{token.text}'")

@@ -114,6 +114,8 @@ def spellings(identifier: exp.Identifier) -> list[str]:
 
 def folded(name: str) -> str:
     """A name as PostgreSQL folds it: ASCII letters alone."""
+    if name.isascii():
+        return name.lower()
     return "".join(chr(ord(letter) + 32) if "A" <= letter <= "Z" else letter for letter in name)
 
 
