@@ -144,8 +144,11 @@ def _queries(
     except Fatal as unfit:
         built, faults["template"] = {}, {"template_id": [f"{unfit.message}."]}
     for name, query in written.items():
-        found = configurations.compiled(Query.model_validate(query), name, "", schema)
         built.pop(name, None)
+        if configured.is_run(query):
+            built[name] = sql.Query.model_validate(query)
+            continue
+        found = configurations.compiled(Query.model_validate(query), name, "", schema)
         if found.query:
             built[name] = found.query
         else:

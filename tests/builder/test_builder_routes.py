@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import copy
-import json
 from typing import Any
 
-import psycopg
 import pytest
 
-from chalicelib import access, builder, sessions
-from tests.builder.conftest import CUSTOMERS, ORDERS, leading_to
-from tests.conftest import Database
+from tests.builder.conftest import CUSTOMERS, ORDERS
 from tests.routes.conftest import Api
 from tests.routes.test_template_routes import apply
 
@@ -289,115 +285,3 @@ def test_rows_that_would_be_rejected_are_listed_with_field_and_reason(api: Api, 
         "custom_fields.vip": None,
     }
     assert shown["sample_data"][1]["name"] is None
-
-
-def test_a_wide_sample_is_cut_to_what_an_answer_may_carry(api: Api, profile: str) -> None:
-    wide = [{"source": "REPEAT('x', 1000)", "target": f"custom_fields.c{place}"} for place in range(150)]
-    query = ORDERS | {"fields": [*ORDERS["fields"], *wide]}
-    answer = api.post(f"{profile}/preview-query", query | {"limit": 60})
-    assert answer.status_code == 200, answer.body
-    assert len(answer.body) < 4_000_000
-    assert answer.json_body["sample_data"][0]["custom_fields.c0"].endswith("x…")
-    narrow = api.post(f"{profile}/preview-query", query | {"fields": [*ORDERS["fields"], wide[0] | {
-        "source": "CONCAT(REPEAT('é', 1000), 'y')"}]})  # fmt: skip
-    assert narrow.json_body["sample_data"][0]["custom_fields.c0"] == "é" * 1000 + "…"
-
-
-def test_who_may_not_import_builds_nothing(api: Api, stranger: Api, profile: str) -> None:
-    token = access.issue_token(api.org, api.user, "t", scopes=["pages.import.manage"])
-    visitor = Api(api.client, token, api.org, api.user)
-    calls: list[tuple[str, str, Any]] = [
-        ("GET", "builder/tables", None),
-        ("POST", "builder/validate", CUSTOMERS),
-        ("POST", "preview-query", CUSTOMERS),
-        ("GET", "preview", None),
-        ("POST", "queries", CUSTOMERS),
-        ("DELETE", "queries/tickets", None),
-        ("GET", "builder/suggestions", None),
-    ]
-    for method, path, body in calls:
-        assert visitor.request(method, f"{profile}/{path}", body).status_code == 403
-        answer = stranger.request(method, f"{profile}/{path}", body)
-        assert (answer.status_code, answer.json_body["message"]) == (404, "Import profile not found")
-
-
-def test_a_source_that_cannot_be_reached_is_told_as_such(api: Api, shop: Database) -> None:
-    made = api.profile(**leading_to(shop) | {"password": "wrong"})
-    path = f"/api/import/profiles/{made['id']}"
-    for answer in (
-        api.get(f"{path}/builder/tables"),
-        api.post(f"{path}/builder/validate", CUSTOMERS),
-        api.post(f"{path}/preview-query", CUSTOMERS),
-        api.get(f"{path}/preview"),
-        api.post(f"{path}/queries", CUSTOMERS),
-        api.get(f"{path}/builder/suggestions"),
-    ):
-        assert answer.status_code == 422
-        assert answer.json_body["connection_error"] == {
-            "success": False,
-            "message": "Connection failed: the server refused the login",
-            "error": "Authentication failed",
-        }
-
-
-def test_nothing_is_written_and_no_query_runs_for_ever(
-    api: Api, empty_db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(builder.trials, "STATEMENT_SECONDS", 1)
-    with psycopg.connect(empty_db.dsn, autocommit=True) as admin:
-        admin.execute("CREATE TABLE log (at int); CREATE FUNCTION slow(x int) RETURNS int LANGUAGE plpgsql AS $$ "
-                      "BEGIN INSERT INTO log VALUES (x); RETURN x; END $$; CREATE TABLE t (id int PRIMARY KEY); "
-                      "INSERT INTO t SELECT generate_series(1, 20); "
-                      "CREATE VIEW writes AS SELECT slow(id) AS id FROM t; "
-                      "CREATE VIEW sleeps AS SELECT id, pg_sleep(1)::text AS s FROM t")  # fmt: skip
-    path = f"/api/import/profiles/{api.profile(**leading_to(empty_db))['id']}"
-    fields = [{"source": "id", "target": "external_id"}]
-    answer = api.post(f"{path}/preview-query", {"base_table": "writes", "fields": fields})
-    assert answer.json_body["errors"] == {
-        "fields": ["The fields cannot be run by the database: the source cannot run the query (SQLSTATE 25006)."]
-    }
-    slow = [*fields, {"source": "s", "target": "x"}]
-    answer = api.post(f"{path}/preview-query", {"base_table": "sleeps", "fields": slow})
-    assert answer.json_body["errors"] == {
-        "fields": ["The fields cannot be run by the database: the source took too long for a query."]
-    }
-    with psycopg.connect(empty_db.dsn) as admin:
-        assert admin.execute("SELECT count(*) FROM log").fetchone() == (0,)
-
-
-def test_the_schema_is_asked_once_and_read_anew_when_it_has_changed(
-    api: Api, empty_db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def change(text: str) -> None:
-        with psycopg.connect(empty_db.dsn, autocommit=True) as admin:
-            admin.execute(text.encode())
-
-    change("CREATE TABLE t (id int PRIMARY KEY, old text)")
-    path = f"/api/import/profiles/{api.profile(**leading_to(empty_db))['id']}"
-    looked: list[int] = []
-    schema = builder.connections.schema
-    monkeypatch.setattr(builder.connections, "schema", lambda profile: looked.append(1) or schema(profile))
-    body = {"base_table": "t", "fields": [{"source": "old", "target": "x"}]}
-    assert api.post(f"{path}/builder/validate", body).json_body["valid"] is True
-    assert api.post(f"{path}/preview-query", body).status_code == 200
-    assert len(looked) == 1
-    change("ALTER TABLE t RENAME old TO new")
-    gone = api.post(f"{path}/builder/validate", body).json_body
-    assert list(gone["fields"]) == ["fields.0.source"]
-    assert len(looked) == 2, "PostgreSQL found the column gone"
-    body = {"base_table": "t", "fields": [{"source": "new", "target": "x"}]}
-    assert api.post(f"{path}/builder/validate", body).json_body["valid"] is True
-    change("ALTER TABLE t ADD newer int")
-    body = {"base_table": "t", "fields": [{"source": "newer", "target": "x"}]}
-    assert api.post(f"{path}/builder/validate", body).json_body["valid"] is True
-    assert len(looked) == 3, "a column that is not known may be new"
-
-
-def test_secrets_and_host_are_in_no_answer(api: Api, profile: str, shop: Database) -> None:
-    said = json.dumps([
-        api.post(f"{profile}/builder/validate", changed(CUSTOMERS, "filters.0.value", "x")).json_body,
-        api.post(f"{profile}/preview-query", changed(CUSTOMERS, "filters.0.value", "x")).json_body,
-        api.get(f"{profile}/preview").json_body,
-    ])  # fmt: skip
-    assert shop.connection.password not in said
-    assert sessions.CONNECT_TIMEOUT_SECONDS
