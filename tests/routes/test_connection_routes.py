@@ -178,6 +178,38 @@ def test_a_connection_that_works_says_what_is_there(api: Api, server: Postgres) 
     assert server.password.encode() not in answer.body
 
 
+@pytest.mark.accepts("SV-045", "SV-046", "SV-048")
+def test_stages_and_warnings_stand_beside_the_reference_shape_and_are_kept(api: Api, server: Postgres) -> None:
+    """The test server's user is its superuser, and it speaks no TLS."""
+    made = api.profile(**reachable(server))
+    test = api.post(f"/api/import/profiles/{made['id']}/test-connection").json_body["connection_test"]
+    assert set(test) == {"success", "message", "database_info", "stages", "warnings"}
+    assert [(stage["name"], stage["status"]) for stage in test["stages"]] == [
+        ("dns", "ok"),
+        ("tcp", "ok"),
+        ("tls", "skipped"),
+        ("auth", "ok"),
+        ("select", "ok"),
+        ("privileges", "ok"),
+    ]
+    assert [warning["code"] for warning in test["warnings"]] == ["not_encrypted", "superuser"]
+    assert "CREATE ROLE wharf_reader" in test["warnings"][1]["hint"]
+    assert api.get(f"/api/import/profiles/{made['id']}").json_body["last_test_result"] == test
+
+
+@pytest.mark.accepts("SV-045", "SV-047")
+@pytest.mark.parametrize(
+    ("fields", "stage"),
+    [({"password": "wrong"}, "auth"), ({"database": "nowhere"}, "auth"), ({"ssl_mode": "require"}, "tls")],
+)
+def test_a_failed_stage_has_a_hint(api: Api, server: Postgres, fields: dict[str, str], stage: str) -> None:
+    answer = api.post(TEST, connection_body(**reachable(server, **fields)))
+    [failed] = [one for one in answer.json_body["connection_test"]["stages"] if one["status"] == "failed"]
+    assert failed["name"] == stage
+    assert failed["hint"]
+    assert server.password.encode() not in answer.body
+
+
 @pytest.mark.accepts("SV-045", "SV-047")
 @pytest.mark.parametrize(
     ("fields", "error"),
