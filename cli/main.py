@@ -17,6 +17,7 @@ from cli import failures, terminal
 
 _ROOMS = {
     "profiles": "cli.profiles",
+    "query": "cli.queries",
     "templates": "cli.templates",
     "import": "cli.imports",
     "jobs": "cli.jobs",
