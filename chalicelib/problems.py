@@ -71,6 +71,7 @@ class Problem(TypedDict):
 SOURCE = (
     "address_refused",
     "dns_failed",
+    "nothing_readable",
     "secret_unusable",
     "source_authentication",
     "source_busy",

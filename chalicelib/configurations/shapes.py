@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from chalicelib import sql, tables
 from chalicelib.expressions.allowed import MAX_CHARACTERS
+from chalicelib.messages import described
 
 Errors = dict[str, list[str]]
 Schema = Mapping[str, Any]
@@ -22,6 +23,7 @@ MAX_OPERANDS = 100
 """Most values of one IN."""
 
 
+@described(type=["string", "number", "boolean", "null"])
 def _is_value(value: Any) -> Any:
     """One validator for every kind: a union's findings would name its members as if they were fields."""
     match value:
@@ -38,6 +40,7 @@ def _is_value(value: Any) -> Any:
     return value
 
 
+@described(type=["string", "number", "boolean", "array", "null"])
 def _is_value_or_list(value: Any) -> Any:
     if not isinstance(value, list):
         return _is_value(value)

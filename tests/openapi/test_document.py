@@ -19,7 +19,7 @@ from chalice.test import Client
 
 from chalicelib import openapi, problems, rates
 from chalicelib.access import Permission
-from chalicelib.paths import PATHS
+from chalicelib.paths import METHODS, PATHS
 from chalicelib.requests import Endpoint, NoBody
 from chalicelib.routes.openapi import document, endpoints
 from tests.moto_cloud import cloud as cloud
@@ -147,7 +147,7 @@ def registry() -> dict[str, int]:
     text = (ROOT / "docs" / "errors.md").read_text()
     answers, rest = text.split("## Answers of the API")[1].split("## A source that cannot be reached")
     found = {code: int(status) for code, status in re.findall(r"^\| `(\w+)` \| (\d+) \|", answers, re.MULTILINE)}
-    unreachable = rest.split("## A source that fails during a run")[0]
+    unreachable = rest.split("\n## ")[0]
     return found | dict.fromkeys(re.findall(r"^\| `(\w+)` \|", unreachable, re.MULTILINE), 422)
 
 
@@ -223,6 +223,20 @@ def test_it_is_the_same_in_every_process() -> None:
 def test_its_version_is_the_projects() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert document()["info"]["version"] == project["version"]
+
+
+# --- what no operation takes
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_methods_that_are_not_described_are_refused_with_those_that_are(client: Client, path: str) -> None:
+    _, methods = PATHS[path]
+    asked = re.sub(r"{\w+_id}", "0" * 8 + "-0000-4000-8000-" + "0" * 12, path).replace("{record_type}", "tickets")
+    for method in sorted({*METHODS} - {*methods, "OPTIONS"}):  # Chalice's own gateway answers OPTIONS by itself
+        answer = Api(client, None).request(method, asked)
+        allowed = answer.headers["Allow"].split(", ")
+        assert (answer.status_code, allowed) == (405, list(methods)), method
+        assert answer.json_body["code"] == "method_not_allowed"
 
 
 # --- what validators let through
