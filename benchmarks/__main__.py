@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("imports", "schema", "job", "load", "memory", "extract", "transform", "end_to_end")
+BENCHMARKS = ("imports", "api", "schema", "job", "load", "memory", "extract", "transform", "end_to_end")
 
 for name in sys.argv[1:] or BENCHMARKS:
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
