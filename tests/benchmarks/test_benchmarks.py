@@ -143,6 +143,12 @@ def test_the_cost_of_importing_the_application_is_measured() -> None:
     assert found["import_app"]["ratio"] > 0
 
 
+def test_the_cost_of_a_request_is_measured() -> None:
+    found = figures("api", BENCH_API_ROUNDS="1")
+    assert found.keys() == {"api_health", "api_job_status", "api_job_status_by_cookie", "api_rate_count"}
+    assert found["api_rate_count"]["value"] < found["api_job_status"]["value"]
+
+
 @pytest.mark.exhaustive
 def test_a_large_schema_is_read_in_a_few_statements() -> None:
     found = figures("schema")
