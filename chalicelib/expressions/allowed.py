@@ -22,7 +22,7 @@ MAX_BRANCHES = 100
 """Deepest nesting of operations; a chain of one operator is no nesting."""
 
 MAX_STEPS = 60
-"""Most steps of the parser a word, back and forth: three to ten, unless its guesses within guesses double."""
+"""Most steps of the parser a word, back and forth: one or two, unless its guesses within guesses double."""
 
 MAX_DIMENSIONS = 3
 """Most dimensions of an array type."""

@@ -62,6 +62,12 @@ def _whole(node: exp.Expr) -> int | None:
     return int(node.this) if plain else None
 
 
+def _number(node: exp.Expr) -> float | None:
+    if isinstance(node, exp.Neg | exp.Paren):
+        return _number(node.this)
+    return float(node.this) if isinstance(node, exp.Literal) and not node.is_string else None
+
+
 def _within(name: str, place: int, found: int | None, limit: int) -> None:
     if found is None or abs(found) > limit:
         raise Unfit("sql_argument", name=name, place=place, must=f"a whole number up to {limit}")
@@ -78,6 +84,12 @@ def _must_be_length(name: str, place: int, node: exp.Expr, _: IsNumber) -> None:
 
 def _must_be_places(name: str, place: int, node: exp.Expr, _: IsNumber) -> None:
     _within(name, place, _whole(node), MAX_PLACES)
+
+
+def _must_be_power(name: str, place: int, node: exp.Expr, _: IsNumber) -> None:
+    exponent = _number(node)
+    if exponent is None or abs(exponent) > MAX_PLACES:
+        raise Unfit("sql_argument", name=name, place=place, must=f"a number up to {MAX_PLACES}")
 
 
 def _must_be_format(name: str, place: int, node: exp.Expr, _: IsNumber) -> None:
@@ -118,7 +130,7 @@ _MUSTS: dict[str, Callable[[str, int, exp.Expr, IsNumber], None]] = {
     "text": _must_be_text,
     "length": _must_be_length,
     "places": _must_be_places,
-    "power": _must_be_places,
+    "power": _must_be_power,
     "format": _must_be_format,
     "unit": _must_be_unit,
     "flags": _must_be_flags,
@@ -164,17 +176,17 @@ def _growth(node: Any) -> float:
     return (1 + sum(_growth(part) for part in node.iter_expressions())) * _factor(node)
 
 
-def _factor(node: exp.Expr) -> int:
+def _factor(node: exp.Expr) -> float:
     """How many times longer than its arguments together a call's text may be."""
     if isinstance(node, exp.Array):
         return 2  # as text, with a backslash before each quote and backslash
     if isinstance(node, exp.Pow):
-        return abs(_whole(node.expression) or 1)
+        return max(1, _number(node.expression) or 1)
     if not isinstance(node, exp.Anonymous):
         return 1
     name, arguments = folded(str(node.this)), node.expressions
     if name in ("power", "pow", "repeat"):
-        return abs(_whole(arguments[1]) or 1)
+        return max(1, _number(arguments[1]) or 1)
     if name in ("replace", "regexp_replace"):
         return max(1, len(_text(arguments[2]) or ""))
     if name == "array_to_string":

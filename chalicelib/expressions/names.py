@@ -42,7 +42,7 @@ class Columns:
         identifier = node.this
         if isinstance(identifier, exp.Star):
             raise Unfit("sql_whole_row")
-        if not isinstance(identifier, exp.Identifier):
+        if not all(isinstance(part, exp.Identifier) for part in node.parts):
             raise Unfit("sql_unreadable")
         spelled = spellings(identifier)
         name = shown(spelled[0])

@@ -11,7 +11,9 @@ class Table:
     """A table of the query.
 
     known_as: its alias, or its name. columns: column -> type as format_type writes it; None when the schema is not
-    known, and then any column's name is taken. schema, name: what it is called in the database.
+    known, and then any column's name is taken: enough to say that an expression can be read, not to run it, since
+    PostgreSQL takes `t.f` for a call f(t) where there is no such column. schema, name: what it is called in the
+    database.
     """
 
     known_as: str

@@ -51,6 +51,7 @@ repeat('*', 3) || first_name
 age % 7
 mod(age, 7) = age - (age / 7) * 7
 power(age, 2) + sqrt(abs(age))
+power(abs(score), 0.5) + (abs(age) + 1) ^ (-1.5) - 2 ^ -1
 ceil(score) + floor(score)
 trunc(balance, 1)
 sign(balance)

@@ -21,6 +21,7 @@ def _deep() -> list[tuple[str, str]]:
         ("sql_too_deep", "id" + "::text" * 400),
         ("sql_too_deep", "tags" + "[1]" * 400),
         ("sql_too_deep", "created_at" + " AT TIME ZONE 'UTC'" * 200),
+        ("sql_too_tangled", "text(" * 15 + "id" + ")" * 15),
         ("sql_elements", "ARRAY[" + ",".join(["1"] * 101) + "]"),
         ("sql_argument", f"company ~ '{'a' * 301}'"),
         ("sql_argument", f"to_char(balance, '{'9' * 101}')"),

@@ -8,7 +8,7 @@ import re
 import psycopg
 import pytest
 
-from chalicelib import expressions
+from chalicelib import expressions, messages
 from chalicelib.expressions import Table, Unfit
 from tests.conftest import Database
 from tests.expressions import oracle
@@ -167,3 +167,46 @@ def test_the_oracle_sees_what_the_guard_must_refuse(expression: str, fault: str 
 @pytest.mark.parametrize("text", ["1; 2", "1 -- x", "1 /* x */", '"secret"', "pg_sleep(1)", "$1", "a.b", "x'1f'"])
 def test_the_second_reader_sees_what_does_not_belong(text: str) -> None:
     assert oracle.strangers(text, {"id"}) != []
+
+
+MORE_WORDS = sorted(
+    oracle.words(
+        """TABLE VALUES WITH OVER FILTER WITHIN GROUP BY ORDER LIMIT UNION DISTINCT SIMILAR COLLATE OPERATOR ( OVERLAPS
+        XML JSON_VALUE STRUCT MAP { } UNNEST LATERAL PIVOT USING ON SET NEXT VALUE FOR IF VARIADIC INTERVAL DATE
+        ROW EXISTS ISNULL NOTNULL ESCAPE SYMMETRIC UESCAPE TRY_CAST CONVERT DECODE GLOB XOR DIV => := ** ?? ?| #- @@ <->
+        ~~ !~~ <=> == !! ` # \u00a0 \u212a é 1e5 0x1F .5 1. N'a' B'1' X'1' u&"a" $a$b$a$ public. "id" '' "" """
+    )
+)
+
+
+ALL_WORDS = [*SIGNS, *_WORD.findall(" ".join(text for _, text in TEXTS)), *oracle.PLAIN, *oracle.FUNCTIONS, *MORE_WORDS]
+"""Words and signs of every kind."""
+
+
+def soup(chance: random.Random) -> str:
+    """Some of them in any order."""
+    glue = chance.choice(["", " ", " ", "."])
+    return glue.join(chance.choice(ALL_WORDS) for _ in range(chance.randint(1, 12)))
+
+
+def unbroken(chance: random.Random, times: int, table: Table) -> None:
+    said = set()
+    for _ in range(times):
+        text = soup(chance)
+        try:
+            expressions.condition(text, [table])
+            expressions.kind_of(text)
+        except Unfit as unfit:
+            said.add(messages.sentence(unfit.kind, "field", **unfit.values))
+        except Exception as error:
+            raise AssertionError(f"{text!r} breaks the guard") from error
+    assert "The field is invalid." not in said  # a kind without a sentence
+
+
+def test_no_text_breaks_the_guard(tables: dict[str, Table], generator: random.Random) -> None:
+    unbroken(generator, 1_500, tables["customers"])
+
+
+@pytest.mark.exhaustive
+def test_no_text_of_a_hundred_thousand_breaks_the_guard(tables: dict[str, Table], generator: random.Random) -> None:
+    unbroken(generator, 100_000, tables["customers"])
