@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from chalicelib import sql, targets
-from chalicelib.configurations import Compiled, Query
+from chalicelib.configurations import Compiled, Query, rules
 from chalicelib.tables import Table
 
 LARGE_ROWS = 100_000
@@ -213,7 +213,7 @@ _TIMES = ("timestamp without time zone", "timestamp with time zone", "date")
 
 def misfit(annotation: Any, kind: str, labels: list[str]) -> str | None:
     """Why values of a type will not fit a field, or not all of them; None when they may. labels: of an enum."""
-    holds = [getattr(one, "__origin__", one) for one in get_args(annotation)] or [annotation]
+    holds = rules.holds(annotation)
     kind = kind.partition("(")[0]
     if annotation == targets.Timestamp | None:
         return None if kind in (*_TIMES, *_TEXTS) else "takes dates and times"

@@ -16,7 +16,7 @@ from chalicelib.tables import Table
 MAX_SUGGESTED = 50
 """Most joins, and most tables of a type."""
 
-_LEAST = 0.4
+LEAST_CONFIDENCE = 0.4
 """Below it a suggestion is a guess, and left out."""
 
 Suggested = dict[str, Any]
@@ -142,7 +142,7 @@ def mappings(table: Table, record_type: str) -> list[Suggested]:
         info = target.Record.model_fields.get(name)
         for column in described["columns"]:
             confidence, reason = _alike(column, name, info.annotation if info else None)
-            if confidence >= _LEAST and column["name"] not in taken:
+            if confidence >= LEAST_CONFIDENCE and column["name"] not in taken:
                 ranked.append((confidence, name, column["name"], reason))
     filled: set[str] = set()
     for confidence, name, column, reason in sorted(ranked, key=lambda one: -one[0]):
@@ -254,7 +254,7 @@ def _suggestion(confidence: float, reason: str, **parts: Any) -> Suggested:
 
 
 def _best(suggested: list[Suggested]) -> list[Suggested]:
-    likely = [one for one in suggested if one["confidence"] >= _LEAST]
+    likely = [one for one in suggested if one["confidence"] >= LEAST_CONFIDENCE]
     return sorted(likely, key=lambda one: (-one["confidence"], one["table"]))[:MAX_SUGGESTED]
 
 

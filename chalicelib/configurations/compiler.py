@@ -80,7 +80,8 @@ class Compiler:
             self._missing.append(place)
             return None
         known_as = alias or found.name
-        if known_as in self._found.tables and not alias and found.namespace:
+        other = self._found.tables.get(known_as)
+        if other and not alias and found.namespace and found.namespace != other.namespace:
             known_as = f"{found.namespace}.{found.name}"
         if known_as in self._found.tables:
             self._fault(place if not alias else place.replace(".table", ".alias"), "same_name", name=known_as)

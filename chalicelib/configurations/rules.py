@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from chalicelib import targets
 from chalicelib.configurations.shapes import Filter, Query
@@ -35,8 +35,13 @@ def reading(record_type: str | None, target: str) -> str | None:
         return "time"
     if info.annotation == targets.Object | None:
         return "object"
-    holds = [getattr(one, "__origin__", one) for one in get_args(info.annotation)]
-    return "array" if list in holds else None
+    return "array" if list in holds(info.annotation) else None
+
+
+def holds(annotation: Any) -> set[Any]:
+    """The plain types a field's values may be: list of `Annotated[list[str], ...] | None`."""
+    plain = (getattr(one, "__origin__", one) for one in get_args(annotation) or (annotation,))
+    return {get_origin(one) or one for one in plain}
 
 
 def misfits(query: Query, record_type: str | None) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -48,7 +48,7 @@ INSERT INTO sales.orders (tenant, number, customer_id, subject, state, opened, s
   SELECT n % 3, n, NULLIF(n % 45, 0) % 41 + CASE WHEN n % 45 % 41 = 0 THEN NULL ELSE 0 END, 'Order ' || n,
     (ARRAY['open', 'pending', 'closed', 'lost'])[n % 4 + 1]::sales.state,
     '2024-02-01T10:00:00Z'::timestamptz + n * interval '1 h', n * 90, n + 0.5 FROM generate_series(1, 60) AS n;
-INSERT INTO sales.notes (tenant, number, body) SELECT n % 3, n, 'Note ' || n FROM generate_series(1, 60, 2) AS n;
+INSERT INTO sales.notes (tenant, number, body) SELECT n % 3, n, 'Note ' || n FROM generate_series(1, 60) AS n;
 INSERT INTO "Back Office"."Staff.List" ("Full Name", mail) SELECT 'Agent ' || n, 'a' || n || '@example.com'
   FROM generate_series(1, 5) AS n;
 ANALYZE;

@@ -73,3 +73,50 @@ HOSTILE = [
 @pytest.mark.parametrize("value", HOSTILE, ids=repr)
 def test_no_value_raises(name: str, value: Any) -> None:
     transformations.get(name)(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2024-01-31", "2024-01-31T00:00:00Z"),
+        ("2024-01-31 10:20:30", "2024-01-31T10:20:30Z"),
+        ("2024-01-31 10:20:30.123456+00", "2024-01-31T10:20:30.123456Z"),
+        ("2024-01-31 10:20:30+05:30", "2024-01-31T04:50:30Z"),
+        ("2024-01-01T01:00:00.5+02:00", "2023-12-31T23:00:00.500000Z"),
+        ("2024-01-31T10:20Z", "2024-01-31T10:20:00Z"),
+        ("2024-01-31T10:20:30Z", "2024-01-31T10:20:30Z"),
+        ("0001-01-01 00:00:00+14", "0001-01-01 00:00:00+14"),
+        ("infinity", "infinity"),
+        ("20240-01-31", "20240-01-31"),
+        ("yesterday", "yesterday"),
+        (17, 17),
+    ],
+)
+def test_times_as_postgresql_writes_them_become_ours(value: Any, expected: Any) -> None:
+    assert transformations.get("time")(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("{}", []),
+        ("[]", []),
+        ('{a,"b, c","d \\"e\\" \\\\",NULL,"NULL"}', ["a", "b, c", 'd "e" \\', "NULL"]),
+        ('["a", null, 1]', ["a", 1]),
+        ("{1,2}", ["1", "2"]),
+    ],
+)
+def test_lists_are_read_from_json_and_from_arrays(value: Any, expected: Any) -> None:
+    assert transformations.get("array")(value) == expected
+
+
+@pytest.mark.parametrize("value", ["a", '{"a": 1}', "{{1,2},{3,4}}", "{a,}", "7", '{"a'])
+def test_what_is_no_list_is_left_out_with_a_warning(value: Any) -> None:
+    assert transformations.get("array")(value) == (None, "is no list, left out")
+
+
+def test_objects_are_read_from_json() -> None:
+    assert transformations.get("object")('{"a": {"b": 1}}') == {"a": {"b": 1}}
+    assert transformations.get("object")({"a": 1}) == {"a": 1}
+    for value in ("[1]", "x", "1", 5):
+        assert transformations.get("object")(value) == (None, "is no JSON object, left out")
