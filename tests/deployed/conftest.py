@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from chalicelib import clients, settings
+from chalicelib.steps import plan
 from infra.local.postgres import Postgres
 from infra.local.stack import Stack, stack
 from tests.conftest import Database, database
+from tests.deployed.faults import source
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +44,7 @@ def in_process(deployed: Stack) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def undriven(deployed: Stack, in_process: None) -> None:
+def undriven(deployed: Stack, in_process: None) -> Iterator[None]:
     """The same, but what is started is driven by nobody: tests invoke the steps themselves."""
     machine = deployed.client("stepfunctions").create_state_machine(
         name=f"nothing-{uuid.uuid4()}",
@@ -51,6 +53,9 @@ def undriven(deployed: Stack, in_process: None) -> None:
     )
     os.environ["WHARF_STATE_MACHINE"] = machine["stateMachineArn"]
     _forget()
+    whole, plan.CHUNK_ROWS = plan.CHUNK_ROWS, source.CHUNK_ROWS
+    yield
+    plan.CHUNK_ROWS = whole
 
 
 @pytest.fixture(scope="session")
