@@ -130,6 +130,7 @@ class Tour:
         self.ask("PUT", one, same | {"password": self.database.connection.password})
         assert self.ask("POST", one + "/test-connection")["connection_test"]["success"]
         self.ask("GET", one + "/schema")
+        self.look_at_queries()
         template = self.ask("GET", "/api/import/templates")["data"][0]["id"]
         self.ask("PUT", one + "/template", {"template_id": template, "options": {"timezone": "UTC"}})
         self.look_at_templates()
@@ -138,6 +139,21 @@ class Tour:
         self.ids["profile_id"] = copy
         self.ask("DELETE", one)
         self.ids["profile_id"] = kept
+
+    def look_at_queries(self) -> None:
+        """One that is tried, saved, previewed and taken back."""
+        one = "/api/import/profiles/{profile_id}"
+        fields = [{"source": "n", "target": "external_id"}, {"source": "text", "target": "title"}]
+        query = {"base_table": "conversations", "fields": fields, "target_type": "tickets"}
+        assert self.ask("GET", one + "/builder/tables")["tables"]
+        assert self.ask("GET", one + "/builder/suggestions")["base_tables"]["tickets"]
+        assert self.ask("POST", one + "/builder/validate", query)["valid"]
+        self.ask("POST", one + "/preview-query", query)
+        self.ask("POST", one + "/queries", query)
+        assert self.ask("GET", one + "/preview", query="?query_type=tickets")["tickets"]["errors"] == {}
+        kept, self.ids["record_type"] = self.ids.get("record_type", ""), "tickets"
+        self.ask("DELETE", one + "/queries/{record_type}")
+        self.ids["record_type"] = kept
 
     def look_at_templates(self) -> None:
         """One of the organisation's own, taken by the profile there is, then removed."""
@@ -149,7 +165,9 @@ class Tour:
         self.ask("GET", one)
         self.ask("PUT", one, body | {"description": "changed"})
         self.ask("PUT", "/api/import/profiles/{profile_id}/template", {"template_id": made})
-        self.ask("DELETE", one)
+        copied = self.ask("POST", one + "/copy", {"name": "A copy"}, status=201)["template"]["id"]
+        for self.ids["template_id"] in (made, copied):
+            self.ask("DELETE", one)
 
     # --- jobs
 

@@ -115,9 +115,10 @@ class Configuration(TypedDict):
     """What a profile imports. queries: record type to query. The others are those of the first saved query."""
 
     queries: dict[str, dict[str, Any]]
+    name: NotRequired[str | None]
     base_table: NotRequired[Any]
-    joins: NotRequired[list[dict[str, Any]]]
     key: NotRequired[str | list[str] | None]
+    joins: NotRequired[list[dict[str, Any]]]
     fields: NotRequired[list[dict[str, Any]]]
     filters: NotRequired[list[dict[str, Any]]]
     target_type: NotRequired[str]
