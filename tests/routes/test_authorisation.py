@@ -95,7 +95,7 @@ def same(answer: HTTPResponse, ids: dict[str, str]) -> str:
     return text
 
 
-@pytest.mark.accepts("SV-003")
+@pytest.mark.accepts("SV-003", "SV-149")
 @pytest.mark.parametrize("endpoint", [one for one in ROUTES if one.permission != "public"], ids=matrix.name)
 def test_what_is_another_organisations_is_not_there(world: World, endpoint: Endpoint) -> None:
     ids, none = world.ids, matrix.absent()

@@ -11,22 +11,19 @@ from typing import Any
 
 import pytest
 from chalice.app import Request
-from chalice.test import Client, HTTPResponse
+from chalice.test import Client
 
 from chalicelib import access, replies, requests, settings
 from chalicelib.paths import ELSEWHERE, METHODS
-from chalicelib.requests import Routes
+from chalicelib.requests import Endpoint, Routes
+from tests.routes import matrix
 from tests.routes.conftest import Api, profile_body
-from tests.routes.test_own_templates import body as template_body
 
 PROFILES = "/api/import/profiles"
 MEMBERS = {"message", "code", "request_id", "type", "title", "status", "detail", "instance"}
 
-ROUTES = [
-    (endpoint.method, endpoint.path, endpoint.permission)
-    for module in ("health", "import_records", "jobs", "openapi", "profiles", "records", "templates")
-    for endpoint in __import__(f"chalicelib.routes.{module}", fromlist=["routes"]).routes.endpoints.values()
-]
+ENDPOINTS = matrix.routes()
+ROUTES = [(endpoint.method, endpoint.path, endpoint.permission) for endpoint in ENDPOINTS]
 GUARDED = [(method, path) for method, path, permission in ROUTES if permission != "public"]
 
 
@@ -34,21 +31,13 @@ def fill(path: str) -> str:
     return re.sub(r"{\w+_id}", str(uuid.uuid4()), path).replace("{record_type}", "tickets")
 
 
-def same(answer: HTTPResponse) -> dict[str, Any]:
-    """An error body without what differs from request to request."""
-    return {name: value for name, value in answer.json_body.items() if name not in ("request_id", "instance")}
-
-
 def test_every_route_of_the_application_was_declared_with_a_permission() -> None:
     from app import app
 
     served = {(method, path) for path, methods in app.routes.items() for method in methods if path != ELSEWHERE}
     assert served == {(method, path) for method, path, _ in ROUTES}
-    assert [path for _, path, permission in ROUTES if permission == "public"] == [
-        "/api/health",
-        "/api/openapi.json",
-        "/api/docs",
-    ]
+    public = {path for _, path, permission in ROUTES if permission == "public"}
+    assert public == {"/api/health", "/api/openapi.json", "/api/docs"}
 
 
 def test_a_route_without_a_permission_cannot_be_written() -> None:
@@ -120,7 +109,9 @@ def test_expired_and_revoked_tokens_are_401(api: Api) -> None:
 
 
 @pytest.mark.accepts("SV-148")
-@pytest.mark.parametrize(("method", "path"), GUARDED)
+@pytest.mark.parametrize(
+    ("method", "path"), [(method, path) for method, path, needed in ROUTES if needed not in ("public", "authenticated")]
+)
 def test_a_user_without_the_permission_is_403_on_every_route(api: Api, method: str, path: str) -> None:
     user = access.create_user(api.org, "Bo", "bo@example.com", "USER")
     answer = Api(api.client, access.issue_token(api.org, user["id"], "t")).request(method, fill(path))
@@ -135,37 +126,19 @@ def test_a_token_narrowed_to_other_scopes_is_403(api: Api) -> None:
 
 
 @pytest.mark.accepts("SV-149")
-@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path in GUARDED if "_id}" in path])
-def test_absent_ids_are_404_whatever_their_shape(api: Api, method: str, path: str) -> None:
-    body = {"template_id": "x"} if path.endswith("/template") else profile_body() if method == "PUT" else None
-    body = template_body() if method == "PUT" and "{template_id}" in path else body
+@pytest.mark.parametrize("endpoint", [one for one in ENDPOINTS if "_id}" in one.path], ids=matrix.name)
+def test_absent_ids_are_404_whatever_their_shape(api: Api, endpoint: Endpoint) -> None:
+    ids, method = matrix.absent(), endpoint.method
+    body = None if method == "GET" else matrix.body(endpoint, ids)
     answers = [
-        api.request(method, re.sub(r"{\w+_id}", found, path).replace("{record_type}", "tickets"), _encoded(body))
-        for found in (str(uuid.uuid4()), "statistics", "1", "PROFILE%23x", "null")
+        api.request(method, re.sub(r"{\w+_id}", found, endpoint.path).replace("{record_type}", "tickets"), body)
+        for found in (ids["job_id"], "statistics", "1", "PROFILE%23x", "null")
     ]
-    if method == "GET" or "{profile_id}/" in path or "{job_id}/" in path:  # a literal sibling may answer 405
+    if method == "GET" or "_id}/" in endpoint.path:  # a literal sibling may answer 405
         assert [answer.status_code for answer in answers] == [404] * 5
     assert answers[0].status_code == 404
     assert answers[0].json_body["message"].endswith(" not found")
     assert set(answers[0].json_body) == MEMBERS
-
-
-def _encoded(body: Any) -> bytes | None:
-    return None if body is None else json.dumps(body).encode()
-
-
-@pytest.mark.accepts("SV-149")
-@pytest.mark.parametrize(
-    ("method", "path"), [(method, path) for method, path in GUARDED if "{profile_id}" in path and "/test" not in path]
-)
-def test_another_tenants_profile_looks_exactly_absent(api: Api, stranger: Api, method: str, path: str) -> None:
-    body = {"template_id": "x"} if path.endswith("/template") else profile_body() if method == "PUT" else None
-    theirs = path.replace("{profile_id}", api.profile()["id"])
-    absent = path.replace("{profile_id}", str(uuid.uuid4()))
-    refused, unknown = stranger.request(method, theirs, body), stranger.request(method, absent, body)
-    assert refused.status_code == unknown.status_code == 404
-    assert same(refused) == same(unknown)
-    assert api.get(theirs[: len(PROFILES) + 37]).status_code == 200
 
 
 @pytest.mark.accepts("SV-146")
@@ -226,6 +199,21 @@ def test_fields_that_are_unknown_or_the_servers_own_are_refused(api: Api, field:
     answer = api.post(PROFILES, profile_body(**{field: "x"}))
     assert answer.status_code == 422
     assert answer.json_body["errors"] == {field: [f"The {field} field is not known."]}
+
+
+@pytest.mark.parametrize("endpoint", [one for one in ENDPOINTS if one.permission != "public"], ids=matrix.name)
+def test_every_route_refuses_what_it_does_not_know(api: Api, endpoint: Endpoint) -> None:
+    """In the query and in the body. Records are the exception: their types say what fields and keys they have."""
+    path = endpoint.path.format(**matrix.absent())
+    if endpoint.path != "/api/records/{record_type}":
+        answer = api.request(endpoint.method, f"{path}?no_such=1", None)
+        assert (answer.status_code, answer.json_body["code"]) == (422, "validation_failed")
+        assert answer.json_body["errors"]["no_such"] == ["The no_such field is not known."]
+    if endpoint.method not in ("GET", "PATCH"):
+        body = matrix.body(endpoint, matrix.absent()) or {}
+        answer = api.request(endpoint.method, path, body | {"no_such": 1})
+        assert (answer.status_code, answer.json_body["code"]) == (422, "validation_failed")
+        assert answer.json_body["errors"] == {"no_such": ["The no_such field is not known."]}
 
 
 def test_a_body_where_none_is_taken_is_refused(api: Api) -> None:
