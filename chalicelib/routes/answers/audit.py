@@ -9,8 +9,8 @@ from chalicelib.routes.answers import Person
 
 class Line(TypedDict):
     """Who did what. at: UTC, to the microsecond. user: as they were called then; null when it was nobody. action: a
-    word such as `profile.updated`. subject: what it was done to, such as `profile/<id>`. fields: the names of those that
-    were changed, never their values.
+    word such as `profile.updated`. subject: what it was done to, such as `profile/<id>`. fields: the names of those
+    that were changed, never their values.
     """
 
     at: str
