@@ -55,8 +55,10 @@ def narrowed(query: Query, kind: str, begin: str | None, end: str | None) -> Que
         filters.append(Filter(field=source, operator=">=", value=begin if "T" in begin else f"{begin}T00:00:00Z"))
     if end is not None and "T" in end:
         filters.append(Filter(field=source, operator="<=", value=end))
-    elif end is not None and end < date.max.isoformat():
-        filters.append(Filter(field=source, operator="<", value=f"{date.fromisoformat(end) + timedelta(1)}T00:00:00Z"))
+    elif end is not None:
+        day = date.fromisoformat(end)
+        over = f"{day + timedelta(1)}" if day < date.max else "10000-01-01"
+        filters.append(Filter(field=source, operator="<", value=f"{over} 00:00:00+00"))
     return query.model_copy(update={"filters": [*query.filters, *filters]})
 
 

@@ -12,7 +12,9 @@ from cli import connect, imports, progress, summary, terminal
 from cli.connect import JOBS
 from cli.terminal import Json
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Import jobs: list, count, show, watch, cancel.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Import jobs: list, count, show, watch, cancel, retry, errors."
+)
 
 Begin = Annotated[str | None, typer.Option("--from", help="Only jobs made from this day on (UTC, 2026-01-31).")]
 End = Annotated[str | None, typer.Option("--to", help="Only jobs made until the end of this day.")]
@@ -129,3 +131,54 @@ def cancel(
         terminal.note("Cancelled.")
     else:
         terminal.note(f"The job is {cancelled['status']}: {cancelled.get('current_operation') or 'it has ended'}")
+
+
+@app.command()
+def retry(
+    ctx: typer.Context,
+    job: Annotated[str, typer.Argument(help="Id of a job that failed or was cancelled.")],
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait until the new job has ended.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Go on where a failed or cancelled job stopped, by a new job."""
+    api = connect.client(ctx)
+    made = api.post(f"{JOBS}/{job}/retry")["job"]
+    if detach and as_json:
+        return terminal.print_json(made)
+    terminal.note(f"Job {made['id']} goes on with {job}.")
+    if not detach:
+        imports.finish(api, made["id"], as_json=as_json)
+    return None
+
+
+@app.command()
+def errors(
+    ctx: typer.Context,
+    job: Job = None,
+    record_type: Annotated[str | None, typer.Option("--type", help="Only rows of this record type.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many rows.")] = 25,
+    as_json: Json = False,
+) -> None:
+    """Show why a job stopped, and the rows that failed with what is wrong with them."""
+    api = connect.client(ctx)
+    path = f"{JOBS}/{job or connect.newest_job(api)}/errors"
+    rows = list(islice(api.pages(path, per_page=min(limit, 100), target_type=record_type), limit))
+    found = api.get(path, per_page=1, target_type=record_type)
+    if as_json:
+        return terminal.print_json({"errors": found["errors"], "summary": found["summary"], "data": rows})
+    for error in found["errors"]:
+        terminal.out().print(Text(terminal.tame(f"{error['message']} ({error['code']})")))
+    for name, reasons in found["summary"].items():
+        counted = ", ".join(f"{terminal.count(number)} {reason}" for reason, number in reasons.items())
+        terminal.out().print(Text(f"{name}: {counted}"))
+    if not rows:
+        return None if found["errors"] else terminal.note("No row failed.")
+    table = terminal.table("type", "chunk", "row", "id", "reason", "message", right=("chunk", "row"))
+    for row in rows:
+        words = (row["external_id"] or "", row["reason"] or "", row["message"] or "")
+        shown = [Text(terminal.one_line(word)) for word in words]
+        table.add_row(row["target_type"], str(row["chunk"]), str(row["row"]), *shown)
+    terminal.out().print(table)
+    if found["meta"]["total"] > len(rows):
+        terminal.note(f"{len(rows)} of {found['meta']['total']} rows; more with --limit.")
+    return None

@@ -237,6 +237,13 @@ class Tour:
         self.ask("POST", "/api/import/jobs/{job_id}/cancel")
         self.finish(job)
         assert job.job["status"] == "cancelled"
+        self.ask("GET", "/api/import/jobs/{job_id}/errors")
+        self.ids["job_id"] = self.ask("POST", "/api/import/jobs/{job_id}/retry", status=201)["job"]["id"]
+        again = self.handle(self.ids["job_id"])
+        for run, event in again.steps(self.step):
+            self.step(run, event)
+        self.finish(again)
+        assert again.job["status"] == "completed"
 
     def until_loading(self, job: Import) -> None:
         for run, event in job.steps(self.step):
