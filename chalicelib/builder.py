@@ -145,9 +145,6 @@ def _queries(
         built, faults["template"] = {}, {"template_id": [f"{unfit.message}."]}
     for name, query in written.items():
         built.pop(name, None)
-        if configured.is_run(query):
-            built[name] = sql.Query.model_validate(query)
-            continue
         found = configurations.compiled(Query.model_validate(query), name, "", schema)
         if found.query:
             built[name] = found.query

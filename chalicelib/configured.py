@@ -21,11 +21,11 @@ def queries(profile: Profile, schema: dict[str, Any]) -> dict[str, sql.Query]:
     """What the profile imports from a source of that schema, by record type in dependency order; saved queries replace
     the template's, which leaves out tables that are not there. Raises Fatal for a query that does not fit the source.
     """
-    from chalicelib import configurations, sql
+    from chalicelib import configurations
 
     found = _of_template(profile, schema)
     for name, query in saved(profile).items():
-        found[name] = sql.Query.model_validate(query) if is_run(query) else configurations.read(query, name, schema)
+        found[name] = configurations.read(query, name, schema)
     return {name: found[name] for name in targets.names() if name in found}
 
 
@@ -37,13 +37,7 @@ def types(profile: Profile) -> list[str]:
 
 def saved(profile: Profile) -> dict[str, dict[str, Any]]:
     """The queries saved on the profile, exactly as they were written, by type in dependency order."""
-    kept = {name: profile["queries"][name] for name in targets.names() if name in profile["queries"]}
-    return {name: json.loads(query) if isinstance(query, str) else query for name, query in kept.items()}
-
-
-def is_run(query: dict[str, Any]) -> bool:
-    """Whether a query is kept in the form it is run in (`sql.Query`), which no request can write."""
-    return "origin" in query
+    return {name: json.loads(profile["queries"][name]) for name in targets.names() if name in profile["queries"]}
 
 
 def shown(profile: Profile, top: str | None = None) -> dict[str, Any]:

@@ -109,6 +109,7 @@ _SENTENCES = {
     "not_case_when": "The {field} case_when needs a CASE expression as source.",
     "not_math": "The {field} math needs an arithmetic expression as source.",
     "refused_by_source": "The {field} cannot be run by the database: {reason}.",
+    "too_many_columns": "The {field} fits tables of {columns} columns, and {limit} can be shown; search for less.",
     "no_query": "The {field} has no query in this profile.",
     "too_long_query": "The {field} may not have more than {limit} bytes as JSON.",
     "repeated": "The {field} is there twice.",

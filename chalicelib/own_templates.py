@@ -172,7 +172,8 @@ def copy(org: str, template_id: str, user: dict[str, str], name: str, *, copy_id
     """A template of the organisation's own like another one, the system's or its own, under a new name.
 
     A system template's SQL is not copied: the copy says what it is based on, and imports by that one's queries, as they
-    are at the time, the types its own queries do not replace. Raises NotFound and Invalid as `create` does.
+    are at the time, the types its own queries do not replace. copy_id: when it was minted before. Raises NotFound,
+    and Invalid as `create` does.
     """
     system = next((found for found in templates.all() if template_id == found.ID), None)
     if system is None:

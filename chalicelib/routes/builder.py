@@ -18,6 +18,9 @@ from chalicelib.routes.answers import builder as shapes
 
 routes = Routes()
 
+MAX_COLUMNS = 25_000
+"""Most columns of one answer: some 3 MB, of the 6 MB Lambda can send."""
+
 
 @described(enum=list(targets.names()))
 def _record_type(value: str) -> str:
@@ -83,9 +86,12 @@ def _written(body: QueryBody) -> configurations.Query:
 )
 def list_tables(caller: Caller, profile_id: str, query: TablesQuery) -> dict[str, Any]:
     """The source's tables and columns, at most half a minute old."""
-    found = builder.explored(profiles.get(caller.org, profile_id))["tables"]
     wanted = query.search.casefold()
-    return {"tables": [table for table in found if wanted in table["name"].casefold()]}
+    found = builder.explored(profiles.get(caller.org, profile_id))["tables"]
+    shown = [table for table in found if wanted in table["name"].casefold()]
+    if (columns := sum(len(table["columns"]) for table in shown)) > MAX_COLUMNS:
+        raise invalid({"search": [sentence("too_many_columns", "search", columns=columns, limit=MAX_COLUMNS)]})
+    return {"tables": shown}
 
 
 @routes.on(

@@ -13,6 +13,7 @@ from tests.builder.conftest import CUSTOMERS, ORDERS, leading_to
 from tests.builder.test_builder_routes import changed
 from tests.conftest import Database
 from tests.routes.conftest import Api
+from tests.routes.test_template_routes import apply
 
 
 def test_a_wide_sample_is_cut_to_what_an_answer_may_carry(api: Api, profile: str) -> None:
@@ -70,7 +71,7 @@ def test_nothing_is_written_and_no_query_runs_for_ever(
     monkeypatch.setattr(builder.trials, "STATEMENT_SECONDS", 1)
     with psycopg.connect(empty_db.dsn, autocommit=True) as admin:
         admin.execute("CREATE TABLE log (at int); CREATE FUNCTION slow(x int) RETURNS int LANGUAGE plpgsql AS $$ "
-                      "BEGIN INSERT INTO log VALUES (x); RETURN x; END $$; CREATE TABLE t (id int PRIMARY KEY); "
+                      "BEGIN INSERT INTO public.log VALUES (x); RETURN x; END $$; CREATE TABLE t (id int PRIMARY KEY); "
                       "INSERT INTO t SELECT generate_series(1, 20); "
                       "CREATE VIEW writes AS SELECT slow(id) AS id FROM t; "
                       "CREATE VIEW sleeps AS SELECT id, pg_sleep(1)::text AS s FROM t")  # fmt: skip
@@ -124,3 +125,41 @@ def test_secrets_and_host_are_in_no_answer(api: Api, profile: str, shop: Databas
         api.get(f"{profile}/preview").json_body,
     ])  # fmt: skip
     assert shop.connection.password not in said
+
+
+def test_more_tables_than_an_answer_carries_are_searched(
+    api: Api, profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chalicelib.routes import builder as routes
+
+    monkeypatch.setattr(routes, "MAX_COLUMNS", 15)
+    answer = api.get(f"{profile}/builder/tables")
+    assert answer.status_code == 422
+    [said] = answer.json_body["errors"]["search"]
+    assert said.endswith("columns, and 15 can be shown; search for less.")
+    assert len(api.get(f"{profile}/builder/tables", search="emails").json_body["tables"]) == 1
+
+
+@pytest.mark.accepts("SV-070", "SV-073")
+def test_a_system_templates_queries_are_previewed_like_any(api: Api, freescout_db: Database) -> None:
+    made = api.profile(**leading_to(freescout_db))
+    apply(api, made["id"], timezone="Europe/Berlin")
+    answer = api.get(f"/api/import/profiles/{made['id']}/preview", limit=3)
+    assert answer.status_code == 200
+    assert set(answer.json_body) >= {"accounts", "agents", "customer_users", "tickets", "ticket_notes"}
+    for name, part in answer.json_body.items():
+        assert part["errors"] == {}, name
+        assert len(part["sample_data"]) == 3, name
+        assert part["query"]["sql"].startswith(("SELECT", "WITH")), name
+        assert part["query"]["estimated_count"] > 0
+        assert set(part["field_mapping"]) == set(part["sample_data"][0])
+
+
+def test_another_products_database_is_told_as_such(api: Api, shop: Database) -> None:
+    made = api.profile(**leading_to(shop))
+    path = f"/api/import/profiles/{made['id']}"
+    apply(api, made["id"])
+    answer = api.get(f"{path}/preview")
+    assert (answer.status_code, list(answer.json_body["errors"])) == (422, ["template_id"])
+    api.post(f"{path}/queries", CUSTOMERS)
+    assert api.get(f"{path}/preview", query_type="customer_users").json_body["customer_users"]["errors"] == {}
