@@ -156,14 +156,16 @@ def test_rows_without_a_key_are_the_rest(empty_db: Database, width: str | None, 
         assert postgres.plan(session, filtered, chunk_rows=7).rest == 0
 
 
-def test_a_null_in_any_column_of_a_key_is_no_key(empty_db: Database) -> None:
+@pytest.mark.parametrize("chunk_rows", [20, 200])
+def test_a_null_in_any_column_of_a_key_is_no_key(empty_db: Database, chunk_rows: int) -> None:
+    """A comparison of rows is true where an earlier column settles it, whatever the later ones are."""
     fill(
         empty_db,
         """CREATE TABLE things (id int, a int, b int);
         INSERT INTO things SELECT n, nullif(n % 10, 0), nullif(n % 7, 0) FROM generate_series(1, 500) n""",
     )
     with empty_db.session() as session:
-        cut = postgres.plan(session, things("things.id", key=["things.a", "things.b"]), chunk_rows=20)
+        cut = postgres.plan(session, things("things.id", key=["things.a", "things.b"]), chunk_rows=chunk_rows)
         found, rest = parts(session, cut)
     without = answer(empty_db, "SELECT id FROM things WHERE a IS NULL OR b IS NULL ORDER BY id")
     assert sorted(rest) == without
