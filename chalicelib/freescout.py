@@ -8,7 +8,7 @@ A template runs on databases of many versions: a table or column that is not the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.errors import Fatal
@@ -50,18 +50,23 @@ class Options:
 
 @dataclass(frozen=True)
 class Database:
-    """The tables there are: unprefixed name -> column -> type; None: assume the whole of a current FreeScout."""
+    """The tables there are: unprefixed name -> column -> type; None: assume the whole of a current FreeScout.
+
+    schemas: unprefixed name -> schema the table is in.
+    """
 
     options: Options
     tables: dict[str, dict[str, str]] | None
+    schemas: dict[str, str] = field(default_factory=dict)
 
     def has(self, *names: str) -> bool:
         """Whether all of these tables are there."""
         return self.tables is None or all(name in self.tables for name in names)
 
     def table(self, name: str) -> str:
-        """A table's real name, quoted."""
-        return quoted(self.options.prefix + name)
+        """A table's real name, quoted, with its schema where that is known."""
+        schema = self.schemas.get(name)
+        return ".".join(quoted(part) for part in (schema, self.options.prefix + name) if part)
 
     def column(self, path: str, missing: str = "NULL", *, of: str | None = None) -> str:
         """`table.column`, or what stands for it in a version that lacks it. of: the table an alias stands for."""
@@ -98,7 +103,13 @@ class Database:
     def joined(self, table: str, on: str) -> Join:
         """A table joined by its id."""
         prefix = self.options.prefix
-        return Join(table=prefix + table, alias=table if prefix else None, on=on, at_most_one=True)
+        return Join(
+            table=prefix + table,
+            table_schema=self.schemas.get(table),
+            alias=table if prefix else None,
+            on=on,
+            at_most_one=True,
+        )
 
     def found(self, table: str, alias: str, query: str) -> Join:
         """One row, found by a subquery that looks at the row at hand."""
@@ -109,15 +120,16 @@ def database_of(options: Options, schema: dict[str, Any] | None) -> Database:
     """The database a schema (see sources) describes; without one, a whole FreeScout. Raises Fatal if it is none."""
     if schema is None:
         return Database(options, None)
-    tables = {
-        table["name"].removeprefix(options.prefix): {column["name"]: column["type"] for column in table["columns"]}
+    found = {
+        table["name"].removeprefix(options.prefix): table
         for table in schema["tables"]
         if table["name"].startswith(options.prefix) and "schema" not in table
     }
+    tables = {name: {column["name"]: column["type"] for column in table["columns"]} for name, table in found.items()}
     missing = [options.prefix + name for name in CORE_TABLES if name not in tables]
     if missing:
         raise Fatal(f"this is no FreeScout database: it has no {', '.join(missing)}", code="template_mismatch")
-    return Database(options, tables)
+    return Database(options, tables, {name: table["namespace"] for name, table in found.items()})
 
 
 def filled(expression: str) -> str:

@@ -17,7 +17,7 @@ from psycopg import Column as Described
 
 from chalicelib import sql
 from chalicelib.errors import Fatal
-from chalicelib.sessions import MAX_CATALOGUE_BYTES, Session, bounded, fetch, understood
+from chalicelib.sessions import MAX_CATALOGUE_BYTES, Session, bounded, fetch, keep_to_own_names, understood
 from chalicelib.sql import Bounds, Column, Query
 
 CHUNK_BYTES = 8_000_000
@@ -43,8 +43,8 @@ MAX_SHOWN = 120
 """Longest expression a message repeats, in characters; a longer one is known by the field it fills."""
 
 _ORDERED = (
-    "bool", "int2", "int4", "int8", "oid", "numeric", "float4", "float8", "text", "varchar", "bpchar", "name", "citext",
-    "uuid", "bytea", "date", "time", "timetz", "timestamp", "timestamptz", "interval", "inet", "cidr", "macaddr",
+    "bool", "int2", "int4", "int8", "oid", "numeric", "float4", "float8", "text", "varchar", "bpchar", "name", "uuid",
+     "bytea", "date", "time", "timetz", "timestamp", "timestamptz", "interval", "inet", "cidr", "macaddr",
     "macaddr8", "bit", "varbit", "pg_lsn",
 )  # fmt: skip
 """Types that are ordered, and whose values PostgreSQL reads back from its own text whatever the session's settings (of
@@ -91,6 +91,7 @@ def plan(session: Session, query: Query, *, chunk_rows: int = 1000, limit: int |
 
 def orderly(session: Session, query: Query) -> Query:
     """The query as its rows can be asked for: without its key where that has no order. Raises Retryable, Fatal."""
+    _close(session, query)
     described = _described(session, *sql.key(query)) if query.key else []
     ordered = all(kind == "e" or name in _ORDERED for _, name, kind in _types(session, described).values())
     return query if ordered else _keyless(query)
@@ -134,6 +135,7 @@ def _first(ranges: list[Range], limit: int) -> Iterator[Range]:
 
 def columns(session: Session, query: Query) -> list[Column]:
     """What the rows of a query have, without reading any; the query has to be orderly. Raises Retryable, Fatal."""
+    _close(session, query)
     described = _described(session, *sql.select(query, limit=0))
     names = _types(session, described)
     found = zip(query.fields, described, strict=True)
@@ -159,6 +161,7 @@ def _types(session: Session, described: Sequence[Described]) -> dict[int, tuple[
 
 def count(session: Session, query: Query) -> int:
     """How many rows the query has. Raises Retryable, Fatal."""
+    _close(session, query)
     with understood():
         return int(fetch(session, *sql.total(query))[0][0])
 
@@ -180,6 +183,7 @@ def read(
 
     Only one batch is held at a time: the server sends on as rows are taken (libpq's chunked mode).
     """
+    _close(session, query)
     text, bound = sql.select(query, bounds, unkeyed=unkeyed, limit=limit)
     most = MAX_RANGE_BYTES if bounds else MAX_PASS_BYTES
     others: list[Described] = []
@@ -200,6 +204,11 @@ def read(
     if columns and others:
         _confirm(session, query, columns, others)
         yield from read(session, query, bounds, unkeyed=unkeyed, limit=limit, batch_rows=batch_rows)
+
+
+def _close(session: Session, query: Query) -> None:
+    if query.closed:
+        keep_to_own_names(session)
 
 
 def _others(columns: Sequence[Column], described: Sequence[Described] | None) -> list[Described]:

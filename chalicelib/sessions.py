@@ -53,9 +53,10 @@ class Connection:
 
 
 class Session(psycopg.Connection[tuple[Any, ...]]):
-    """An open connection and how long one of its statements may take."""
+    """An open connection; how long one of its statements may take; whether PostgreSQL's own names alone are known."""
 
     timeout_seconds: float = 60
+    own_names: bool = False
 
     def __init__(self, opened: PGconn) -> None:
         super().__init__(opened)
@@ -189,8 +190,27 @@ def _begin(session: Session) -> None:
         settings["client_encoding"] = "SQL_ASCII"  # as UTF-8 the server would refuse to send what is none
     if session.info.server_version >= 110000:
         settings["jit"] = "off"  # compiling costs more than a chunk's query
+    if session.own_names:
+        settings["search_path"] = _OWN
     calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
     session.execute(f"SELECT {calls}".encode(), [part for pair in settings.items() for part in pair])
+
+
+_OWN = "pg_catalog"
+
+
+def keep_to_own_names(session: Session) -> None:
+    """From here on a name without a schema is PostgreSQL's own, and nobody else's.
+
+    Whoever may create functions in the source could else plant a `lower(varchar)` that fits better than the one we
+    mean, and have it run with our user's rights (CVE-2018-1058).
+    """
+    if session.own_names:
+        return
+    session.own_names = True
+    if session.info.transaction_status == TransactionStatus.INTRANS:
+        with _watched(session, session.timeout_seconds, MAX_CATALOGUE_BYTES):
+            session.execute(f"SET LOCAL search_path = {_OWN}".encode())
 
 
 def fetch(

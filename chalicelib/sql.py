@@ -121,6 +121,8 @@ class Query(_Part):
     origin: where the rows come from, as part of a record's identity: stays the same when a prefix changes.
     key: expressions of which the rows' order is made, and the ranges they are cut into. Rows in which one is null, and
     all rows of a query without a key, are read in one go.
+    closed: every table in it is named with its schema, so that it is run with PostgreSQL's own functions and operators
+    alone, whatever somebody has put on the search path beside them.
     width: SQL expression of a wide row's bytes, so that chunks stay small in memory too; without it only rows are
     counted.
     with_queries: named queries; only system templates bring any.
@@ -132,6 +134,7 @@ class Query(_Part):
     alias: Name | None = None
     origin: Name
     key: Annotated[list[Expression], BeforeValidator(_several), Field(max_length=MAX_KEY)] = []
+    closed: bool = False
     width: Expression | None = None
     with_queries: list[NamedQuery] = []
     joins: list[Join] = []

@@ -46,6 +46,8 @@ class Failed(Exception):
 
 def estimate(session: Session, query: sql.Query) -> Estimate:
     """What PostgreSQL plans, without running it. Raises Failed."""
+    if query.closed:
+        sessions.keep_to_own_names(session)
     text, bound = sql.select(query)
     asked = f"EXPLAIN (FORMAT JSON) {text}"
     try:
@@ -59,6 +61,8 @@ def estimate(session: Session, query: sql.Query) -> Estimate:
 
 def sample(session: Session, query: sql.Query, limit: int) -> list[tuple[Any, ...]]:
     """The first rows in the order of the run, as it would read them. Raises Failed."""
+    if query.closed:
+        sessions.keep_to_own_names(session)
     text, bound = sql.select(query, limit=limit)
     try:
         with sessions.bounded(session, text, STATEMENT_SECONDS, max_bytes=MAX_SAMPLE_BYTES):

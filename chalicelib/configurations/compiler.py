@@ -53,7 +53,8 @@ class Compiler:
             self._found.query = sql.Query(
                 name=self._query.name or f"{(self._type or ANY_TYPE).replace('_', ' ').title()} Import",
                 base_table=base.name,
-                base_schema=base.schema,
+                base_schema=base.namespace,
+                closed=self._schema is not None,
                 origin=base.spelled,
                 key=key,
                 width=self._width(),
@@ -104,7 +105,7 @@ class Compiler:
         return sql.Join(
             type=join.type,
             table=found.name,
-            table_schema=found.schema,
+            table_schema=found.namespace,
             alias=own.known_as if own.known_as != found.name else None,
             on=on or "true",
             condition=condition,

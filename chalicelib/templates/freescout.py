@@ -126,6 +126,8 @@ def _query(
     return Query(
         name=f"{record_type.replace('_', ' ').title()} Import",
         base_table=database.options.prefix + table,
+        base_schema=database.schemas.get(table),
+        closed=database.tables is not None,
         alias=table if database.options.prefix else None,
         origin=table,
         key=[f"{table}.id"],
@@ -166,7 +168,7 @@ WHERE reference IS NOT NULL GROUP BY reference"""
         {"external_id": "accounts.external_id", "name": "accounts.name", "domain": "accounts.domain"},
         with_queries=[NamedQuery(name="accounts", sql=grouped)],
     )
-    return query.model_copy(update={"base_table": "accounts", "alias": None})
+    return query.model_copy(update={"base_table": "accounts", "base_schema": None, "alias": None})
 
 
 def _agents(database: Database) -> Query:
