@@ -15,8 +15,8 @@ SQL = """SELECT "customers"."id" AS "external_id",
   concat("customers"."first_name", ' ', "customers"."last_name") AS "name",
   "emails"."address" AS "email",
   "customers"."created_at" AS "created_at"
-FROM "customers"
-LEFT JOIN "emails" ON ("emails"."customer_id" = "customers"."id") AND ("emails"."type" = 'work')
+FROM "public"."customers"
+LEFT JOIN "public"."emails" ON ("emails"."customer_id" = "customers"."id") AND ("emails"."type" = 'work')
 WHERE ("customers"."created_at") >= '2024-01-11'
 ORDER BY "customers"."id\""""
 
@@ -79,7 +79,9 @@ def test_a_query_is_validated_before_anybody_said_what_it_fills(api: Api, profil
     body = {"base_table": "customers", "fields": [{"source": "id", "target": "whatever"}]}
     answer = api.post(f"{profile}/builder/validate", body)
     assert (answer.json_body["valid"], answer.json_body["errors"]) == (True, [])
-    assert answer.json_body["generated_sql"].startswith('SELECT "customers"."id" AS "whatever"\nFROM "customers"')
+    assert answer.json_body["generated_sql"].startswith(
+        'SELECT "customers"."id" AS "whatever"\nFROM "public"."customers"'
+    )
     rows = api.post(f"{profile}/preview-query", body | {"limit": 2}).json_body["sample_data"]
     assert rows == [{"whatever": 1}, {"whatever": 2}]
 

@@ -142,12 +142,12 @@ def test_tables_of_one_name_are_kept_apart() -> None:
     )  # fmt: skip
     assert [(join.type, join.table_schema, join.table, join.alias, join.on) for join in found.joins] == [
         ("LEFT", "sales", "orders", "sales.orders", '"sales.orders"."id" = "orders"."id"'),
-        ("LEFT", None, "customers", None, '"customers"."id" = "orders"."customer_id"'),
-        ("FULL", None, "customers", "boss", '"customers"."boss_id" = "boss"."id"'),
+        ("LEFT", "public", "customers", None, '"customers"."id" = "orders"."customer_id"'),
+        ("FULL", "public", "customers", "boss", '"customers"."boss_id" = "boss"."id"'),
     ]
     assert found.joins[2].condition == '"boss"."name" <> \'\''
     assert [one.source for one in found.fields] == ['"sales.orders"."note"'] * 2
-    assert (found.base_schema, found.origin) == (None, "orders")
+    assert (found.base_schema, found.origin, found.closed) == ("public", "orders", True)
     assert built(base_table="sales.orders", fields=[{"source": "note", "target": "x"}]).origin == "sales.orders"
     assert built(base_table='"a.b"', fields=[{"source": "id", "target": "x"}]).origin == '"a.b"', "not table b of a"
 
