@@ -82,9 +82,10 @@ def test_taking_a_template_is_a_change_like_others(api: Api) -> None:
 
 
 def test_a_connection_test_between_looking_and_saving_takes_nothing_away(api: Api) -> None:
-    path, body = profile(api)
-    profiles.note_test(api.org, path.rpartition("/")[2], {"success": True})
-    assert send(api, "PUT", path, body, '"1"').status_code == 200
+    path = f"/api/import/profiles/{api.profile(host='10.0.0.1')['id']}"
+    assert api.post(f"{path}/test-connection").json_body["connection_test"]["success"] is False
+    assert api.get(path).json_body["last_tested_at"]
+    assert send(api, "PUT", path, profile_body(host="10.0.0.1", name="Renamed"), '"1"').status_code == 200
 
 
 def test_a_version_that_goes_between_look_and_write_is_not_overwritten(
