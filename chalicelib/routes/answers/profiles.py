@@ -75,7 +75,7 @@ class Profile(TypedDict):
 
     id: str
     name: str
-    database_type: Literal["postgresql"]
+    database_type: str
     host: str
     port: int
     database: str
