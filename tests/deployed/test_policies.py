@@ -22,8 +22,10 @@ from chalice.test import Client
 import app
 from chalicelib import clients, settings
 from chalicelib.paths import ELSEWHERE
+from chalicelib.steps import plan
 from infra.local.stack import Stack
 from tests import conftest
+from tests.deployed.faults import source
 from tests.deployed.policies import Need, Recorder, grants, names, recording
 from tests.deployed.tour import Tour
 
@@ -60,11 +62,13 @@ def toured(deployed: Stack, in_process: None) -> Iterator[Toured]:
     settings.get.cache_clear()
     template = json.loads((deployed.state / "build" / "out" / "sam.json").read_text())
     written = io.StringIO()
+    whole, plan.CHUNK_ROWS = plan.CHUNK_ROWS, source.CHUNK_ROWS
     with recording(names(deployed, machine)) as recorder, Client(app.app) as client:
         clients.client.cache_clear()
         tour = Tour(recorder, conftest.database(deployed.postgres, "policies"), client)
         with contextlib.redirect_stderr(written):
             tour.go()
+    plan.CHUNK_ROWS = whole
     yield Toured(recorder, tour.visited, template, [json.loads(line) for line in written.getvalue().splitlines()])
     clients.client.cache_clear()
 
