@@ -44,20 +44,27 @@ def within(seconds: float, work: Callable[[Tell], Found], *, heard: Tell = lambd
         while True:
             if not ours.poll(max(deadline - time.monotonic(), 0)):
                 raise Overdue
-            kind, said = ours.recv()
+            kind, said = _received(ours)
             if kind == "told":
                 heard(said)
             elif kind == "found":
                 return said  # type: ignore[no-any-return]
             else:
                 raise _rebuilt(*said)
-    except EOFError:
-        raise Ended from None
     finally:
         child.kill()
         child.join()
         child.close()
         ours.close()
+
+
+def _received(ours: Connection) -> tuple[str, Any]:
+    """What the child says next. Raises Ended: before a word an end is an EOFError, within one an OSError."""
+    try:
+        said: tuple[str, Any] = ours.recv()
+    except (EOFError, OSError):
+        raise Ended from None
+    return said
 
 
 def _do(work: Callable[[Tell], Any], parent: Connection, seconds: float) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from typing import Any
 
@@ -84,6 +85,27 @@ def test_a_process_that_dies_is_noticed_at_once(end: Any) -> None:
     with pytest.raises(isolation.Ended):
         isolation.within(20, end)
     assert time.monotonic() - began < 5
+
+
+def halfway(tell: isolation.Tell) -> None:
+    """Ended in the middle of a word that is longer than what the pipe holds."""
+    tell("")
+    threading.Timer(0.3, os._exit, (1,)).start()
+    tell("x" * 5_000_000)
+
+
+def test_a_process_that_dies_in_the_middle_of_a_word_is_noticed_as_well() -> None:
+    with pytest.raises(isolation.Ended):
+        isolation.within(20, halfway, heard=lambda _: time.sleep(1))
+
+
+@pytest.mark.parametrize("error", [EOFError("the work's own"), OSError(5, "the work's own")])
+def test_an_end_that_the_work_raises_is_not_the_end_of_its_process(error: Exception) -> None:
+    def fail(_: isolation.Tell) -> None:
+        raise error
+
+    with pytest.raises(type(error), match="the work's own"):
+        isolation.within(20, fail)
 
 
 def test_what_it_changes_beside_is_lost() -> None:
