@@ -231,7 +231,7 @@ def _responses(endpoint: Endpoint, schemas: dict[Place, Json]) -> Json:
 
 def _with_all(endpoint: Endpoint, status: int) -> list[str]:
     """The headers that come with every answer; who is not let in is not counted."""
-    counted = endpoint.limit != "public" and status not in (401, 403)
+    counted = endpoint.limit != "public" and status != 401
     return ["X-Request-Id", "Cache-Control", *([name for name in HEADERS if "RateLimit" in name] if counted else [])]
 
 

@@ -98,7 +98,7 @@ class QuerySaved(TypedDict):
 
 
 class SuggestedJoin(TypedDict):
-    """A join that is likely. on: the condition. leftColumn, rightColumn: there when it is one pair. confidence: 0 to 1."""
+    """A likely join. on: the condition. leftColumn, rightColumn: there when it is one pair. confidence: 0 to 1."""
 
     type: Literal["INNER", "LEFT", "RIGHT", "FULL"]
     table: str
