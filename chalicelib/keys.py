@@ -1,7 +1,8 @@
 """How every item and object is named. All tenant data is named here and nowhere else.
 
 Each builder takes the organisation first, but for tokens and web sessions, which say whose a request is; there is no
-other way to make a key, so a request cannot reach another tenant's partition by what it sends. A key is (partition, sort).
+other way to make a key, so a request cannot reach another tenant's partition by what it sends. A key is (partition,
+sort).
 """
 
 from __future__ import annotations
