@@ -11,9 +11,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from heapq import nsmallest
 from typing import Any
 
 from chalicelib import sql
+from chalicelib.expressions.allowed import MAX_COMPARED
 
 MAX_SPELLING = 260
 """Characters of a spelling: two names of 63, every character a quote that is doubled, and what stands around."""
@@ -121,7 +123,8 @@ def _parsed(text: str) -> Table:
 def _nearest(text: str, known: list[Mapping[str, Any]]) -> str:
     """How the sentence ends: with the table that was probably meant, if one is like it."""
     spelled = {Table(one["name"], one.get("schema")).spelled: None for one in known[:5_000]}
-    close = get_close_matches(text[:MAX_SPELLING], spelled, n=1, cutoff=0.6)
+    alike = nsmallest(MAX_COMPARED, spelled, key=lambda one: abs(len(one) - len(text)))
+    close = get_close_matches(text[:MAX_SPELLING], alike, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else "."
 
 

@@ -54,6 +54,9 @@ MAX_NUMBER = 50
 MAX_ELEMENTS = 100
 """Most elements of an ARRAY[...]."""
 
+MAX_COMPARED = 300
+"""Most names a misspelt one is compared with, those of its length first: 0.1 ms each, for each of 300 expressions."""
+
 
 class Unfit(Exception):
     """An expression is refused. kind: of the sentence in messages.py; values: what that names."""

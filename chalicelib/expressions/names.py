@@ -7,13 +7,14 @@ has, or several. A spelling is taken exactly first, then as PostgreSQL folds it.
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections.abc import Sequence
 from typing import Any
 
 from sqlglot import exp
 
 from chalicelib import sql
-from chalicelib.expressions.allowed import CLOCKS, SESSION_WORDS, Unfit
+from chalicelib.expressions.allowed import CLOCKS, MAX_COMPARED, SESSION_WORDS, Unfit
 from chalicelib.expressions.tables import Table
 
 _NUMBERS = ("smallint", "integer", "bigint")
@@ -88,7 +89,8 @@ def _column(table: Table, spelled: Sequence[str]) -> str | None:
 
 def _unknown(name: str, candidates: Sequence[Table]) -> Unfit:
     names = [one for table in candidates for one in table.columns or ()]
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.75)
+    alike = heapq.nsmallest(MAX_COMPARED, names, key=lambda one: abs(len(one) - len(name)))
+    near = difflib.get_close_matches(name, alike, n=1, cutoff=0.75)
     owner = f"{shown(candidates[0].known_as)} does not have" if len(candidates) == 1 else "no table of the query has"
     return Unfit(
         "sql_unknown_column", name=name, owner=owner, guess=f"; did you mean {shown(near[0])}?" if near else "."
