@@ -210,7 +210,8 @@ def _tried(profile: Profile, query: Query, record_type: str | None, limit: int |
         trial = Trial(faults=found.faults)
         if found.query:
             trial = _run(profile, {"": found.query}, limit, began)[""]
-        if fresh or not (trial.stale or found.kinds & configurations.GONE):
+        in_time = SECONDS - (time.monotonic() - began) >= connections.SCHEMA_SECONDS
+        if fresh or not in_time or not (trial.stale or found.kinds & configurations.GONE):
             break
     return found, trial
 

@@ -245,6 +245,15 @@ def delete(org: str, profile_id: str, user: dict[str, str], if_match: IfMatch = 
     raise BadRequest("Cannot delete profile with running import jobs", code="profile_in_use", extra={"running_jobs": 1})
 
 
+def written(query: dict[str, Any]) -> str:
+    """A query as it is kept. Raises Invalid for one too large, which need not be tried: reading it takes its time."""
+    text = json.dumps(query, ensure_ascii=False)
+    if len(text.encode()) > MAX_QUERY_BYTES:
+        said = sentence("too_long_query", "fields", limit=MAX_QUERY_BYTES)
+        raise Invalid("Validation failed", errors={"fields": [said]})
+    return text
+
+
 def save_query(
     org: str,
     profile_id: str,
@@ -258,10 +267,7 @@ def save_query(
     Raises NotFound (also for a query to remove that is not there), PreconditionFailed, Invalid for one too large, and
     Retryable when somebody changed the profile at the same moment.
     """
-    text = None if query is None else json.dumps(query, ensure_ascii=False)
-    if text is not None and len(text.encode()) > MAX_QUERY_BYTES:
-        said = sentence("too_long_query", "fields", limit=MAX_QUERY_BYTES)
-        raise Invalid("Validation failed", errors={"fields": [said]})
+    text = None if query is None else written(query)
     known = get(org, profile_id)
     if_match.check(known["version"], "profile")
     if text is None and record_type not in known["queries"]:

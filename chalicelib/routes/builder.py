@@ -73,7 +73,10 @@ class SuggestionsQuery(Query):
 
 
 def _written(body: QueryBody) -> configurations.Query:
-    return configurations.Query.model_validate(body.model_dump(exclude={"limit"}, exclude_unset=True))
+    """The configuration of a body. Raises Invalid for one larger than can be kept."""
+    query = body.model_dump(exclude={"limit"}, exclude_unset=True)
+    profiles.written(query)
+    return configurations.Query.model_validate(query)
 
 
 @routes.on(

@@ -116,6 +116,10 @@ def test_the_schema_is_asked_once_and_read_anew_when_it_has_changed(
     body = {"base_table": "t", "fields": [{"source": "newer", "target": "x"}]}
     assert api.post(f"{path}/builder/validate", body).json_body["valid"] is True
     assert len(looked) == 3, "a column that is not known may be new"
+    monkeypatch.setattr(builder, "SECONDS", builder.connections.SCHEMA_SECONDS)
+    change("ALTER TABLE t RENAME newer TO newest")
+    assert list(api.post(f"{path}/builder/validate", body).json_body["fields"]) == ["fields.0.source"]
+    assert len(looked) == 3, "a server that took its time is not asked once more: the gateway gives up after 29 s"
 
 
 def test_secrets_and_host_are_in_no_answer(api: Api, profile: str, shop: Database) -> None:
