@@ -142,11 +142,12 @@ _NOT_OF_THE_ENVIRONMENT = {
 def _identity(ssl_mode: str) -> dict[str, Any]:
     """How sure to be of the server, and what it is told then.
 
-    The password goes out in clear only to a server whose certificate and name were verified; an empty `require_auth`
+    No server is followed into Kerberos, which reads its own files and settings and could ask its own servers. The
+    password goes out in clear only to a server whose certificate and name were verified; an empty `require_auth`
     is no way to say "any method": libpq takes it for a list without entries and refuses every login. A certificate is
     verified against Mozilla's authorities, since a Lambda has no `~/.postgresql/root.crt`.
     """
-    asked: dict[str, Any] = {"require_auth": "!password", "sslrootcert": _NO_FILE}
+    asked: dict[str, Any] = {"require_auth": "!password,!gss,!sspi", "sslrootcert": _NO_FILE}
     if ssl_mode == "verify-full":
         asked["require_auth"] = "none,password,md5,scram-sha-256"
     if ssl_mode in ("verify-ca", "verify-full"):

@@ -179,6 +179,7 @@ SERVERS: dict[str, Hostile] = {
     "endless notices at the login": Hostile(after_greeting(endlessly(NOTICE, first=LOGGED_IN)), "auth", PROTOCOL),
     "endless settings at the login": Hostile(after_greeting(endlessly(STATUS, first=LOGGED_IN)), "auth", PROTOCOL),
     "wants the password in clear": Hostile(asking_for(3), "auth", REFUSED_LOGIN),
+    "wants Kerberos": Hostile(asking_for(7), "auth", REFUSED_LOGIN),
     "wants an old hash": Hostile(asking_for(5, b"salt"), "auth", OTHER),
     "wants an unknown way": Hostile(asking_for(99), "auth", REFUSED_LOGIN),
     "wants an unknown mechanism": Hostile(asking_for(10, b"PLAIN\0\0"), "auth", REFUSED_LOGIN),
