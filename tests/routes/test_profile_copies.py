@@ -19,7 +19,6 @@ MODE = {
 QUERY = {
     "name": "t",
     "base_table": "conversations",
-    "origin": "conversations",
     "fields": [{"source": "id", "target": "external_id"}, {"source": "subject", "target": "title"}],
     "target_type": "tickets",
 }
@@ -49,7 +48,7 @@ def lived_in(api: Api) -> str:
     profiles.note_test(api.org, made, {"success": True, "message": "Connection successful"})
     source = {"host": "database.example.com", "port": 5432, "database": "production_db", "username": "db_user"}
     setting(api, made, source_id="a" * 32, fingerprint="b" * 32, source=source | {"confirmed_at": "x"})
-    setting(api, made, queries={"tickets": QUERY}, has_custom_queries=True)
+    profiles.save_query(api.org, made, {"id": "u", "name": "Ada"}, "tickets", QUERY)
     setting(api, made, sync_enabled=True, last_sync_at="2026-01-01T00:00:00Z", sync_stats={"runs": 3})
     setting(api, made, sync_schedule={"frequency": "daily"})
     return made
