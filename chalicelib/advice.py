@@ -22,6 +22,12 @@ MAX_WARNINGS = 50
 
 _PAIR = re.compile(r'"((?:[^"]|"")+)"\."((?:[^"]|"")+)" = (?:"((?:[^"]|"")+)"\."((?:[^"]|"")+)"|(\S+))(?= AND |\)|\Z)')
 
+_QUOTED = re.compile(r"""("(?:[^"]|"")+")|'(?:[^']|'')*'""")
+"""A name, or a text, whose letters are no SQL."""
+
+_LOOSE = re.compile(r"\bOR\b|\bNOT\b(?! (?:NULL|IN|LIKE|ILIKE|BETWEEN)\b)")
+"""What lets a condition hold although two columns in it are not equal."""
+
 Name = str
 ColumnOf = tuple[str, str]
 
@@ -147,8 +153,9 @@ class _Adviser:
     def _held(self, known_as: str, join: sql.Join) -> set[str]:
         """The joined table's columns that one row before it, or a constant, gives one value."""
         text = f"{join.on} AND {join.condition}" if join.condition else join.on
-        if re.search(r"\bOR\b|\bNOT\b", text):
+        if _LOOSE.search(_QUOTED.sub('""', text)):
             return set()
+        text = _QUOTED.sub(lambda found: found[1] or "''", text)
         held = set()
         for owner, column, other, other_column, _ in _PAIR.findall(text):
             if owner == known_as != other:

@@ -122,11 +122,12 @@ def preview_all(profile: Profile, wanted: str | None, limit: int) -> dict[str, A
     trial_of = _run(profile, built, limit, began) if built else {}
     written = configured.saved(profile)
     found: dict[str, Any] = {}
+    share = MAX_CELLS // max(1, len(built))
     for name in targets.names():
         if name in faults:
-            found[name] = _previewed(name, None, Trial(faults=faults[name]), written.get(name))
+            found[name] = _previewed(name, None, Trial(faults=faults[name]), written.get(name), share)
         elif name in built:
-            found[name] = _previewed(name, built[name], trial_of[name], written.get(name))
+            found[name] = _previewed(name, built[name], trial_of[name], written.get(name), share)
     broken = {name: part["errors"] for name, part in found.items() if part["errors"]}
     if broken and len(broken) == len(found):
         first = {f"{name}.{place}": texts for name, errors in broken.items() for place, texts in errors.items()}
@@ -161,8 +162,10 @@ def _queries(
     return built, faults
 
 
-def _previewed(name: str, query: sql.Query | None, trial: Trial, written: dict[str, Any] | None) -> dict[str, Any]:
-    sample, rejected = sampled(query, trial.rows, name) if query else ([], [])
+def _previewed(
+    name: str, query: sql.Query | None, trial: Trial, written: dict[str, Any] | None, most: int
+) -> dict[str, Any]:
+    sample, rejected = sampled(query, trial.rows, name, most) if query else ([], [])
     parts = written or (query.model_dump(mode="json") if query else {})
     return {
         "query": {"sql": shown(query), "estimated_count": trial.estimate.rows if trial.estimate else None},
@@ -254,13 +257,13 @@ def _warnings(query: Query, found: Compiled, trial: Trial) -> list[str]:
 
 
 def sampled(
-    query: sql.Query, rows: list[tuple[Any, ...]], record_type: str | None
+    query: sql.Query, rows: list[tuple[Any, ...]], record_type: str | None, most: int = MAX_CELLS
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(rows under their target names, rows that the import would reject). A value is the one the import would write,
-    where a transformation or a repair changes it; long ones are cut.
+    where a transformation or a repair changes it; long ones are cut, so that all have `most` characters.
     """
     names = [one.target for one in query.fields]
-    longest = max(20, min(MAX_CELL, MAX_CELLS // max(1, len(names) * len(rows))))
+    longest = max(20, min(MAX_CELL, most // max(1, len(names) * len(rows))))
     sample = [dict(zip(names, row, strict=True)) for row in rows]
     rejected: list[dict[str, Any]] = []
     if record_type:

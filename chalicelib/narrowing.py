@@ -32,8 +32,10 @@ def moment(text: str) -> str:
 
 
 def in_order(begin: str, end: str) -> bool:
-    """Whether the range holds any moment. What `moment` answers sorts like the times do, a day before its moments."""
-    return begin <= (end if "T" in end else f"{end}T23:59:59.999999Z")
+    """Whether the range holds any moment. What `moment` answers sorts like the times do, but for the Z: a day before
+    its moments, a second before its fractions.
+    """
+    return begin.rstrip("Z") <= (end.rstrip("Z") if "T" in end else f"{end}T23:59:59.999999")
 
 
 def narrowed(query: Query, kind: str, begin: str | None, end: str | None) -> Query:

@@ -51,6 +51,10 @@ _ORDERED = (
 money it does not). Enums are, too; a domain is what it stands on."""
 
 
+_NO_OPERATOR = "42883"
+"""SQLSTATE of a comparison that is not there: of a domain over an enum with a text, for one."""
+
+
 class Range(NamedTuple):
     """A chunk of the source: where its rows' keys lie, and how many there are."""
 
@@ -92,7 +96,12 @@ def plan(session: Session, query: Query, *, chunk_rows: int = 1000, limit: int |
 def orderly(session: Session, query: Query) -> Query:
     """The query as its rows can be asked for: without its key where that has no order. Raises Retryable, Fatal."""
     _close(session, query)
-    described = _described(session, *sql.key(query)) if query.key else []
+    try:
+        described = _described(session, *sql.key(query)) if query.key else []
+    except Fatal as error:
+        if error.state != _NO_OPERATOR:
+            raise
+        return _keyless(query)
     ordered = all(kind == "e" or name in _ORDERED for _, name, kind in _types(session, described).values())
     return query if ordered else _keyless(query)
 

@@ -17,19 +17,19 @@ from chalicelib.plans import Item, Plan, TypePlan
 
 def origin(job: Job) -> Job | None:
     """The job whose plan a retry goes on with: the one it retries, or the one that had retried without coming to a
-    plan. None when there is nothing to go on with: never planned, a dry run, or another job has run since and what was
-    read may be older than what is stored.
+    plan. None when there is nothing to go on with: never planned, a dry run, or another job has read the same source
+    since, by this profile or a copy of it, and what was read may be older than what is stored.
     """
     found = jobs.get(job["org"], job["retry_of"])
     while "plan" not in found and "retry_of" in found:
         found = jobs.get(job["org"], found["retry_of"])
     if "plan" not in found or found["dry_run"]:
         return None
-    since = jobs.listing(job["org"], behind=job["id"], attributes=("id", "profile", "plan", "dry_run"))
+    since = jobs.listing(job["org"], behind=job["id"], attributes=("id", "source_id", "plan", "dry_run"))
     for other in since:
         if other["id"] <= found["id"]:
             break
-        if other["profile"]["id"] == job["profile"]["id"] and "plan" in other and not other["dry_run"]:
+        if "plan" in other and other["source_id"] == found["source_id"] and not other["dry_run"]:
             return None
     return found
 

@@ -206,12 +206,13 @@ def boundaries(query: Query, chunk_rows: int, *, chunk_bytes: int) -> Statement:
 
 
 def key(query: Query) -> Statement:
-    """The key of no row at all: what is asked for is its types."""
-    where, values = _where(query)
-    return (
-        f"{_with(query)}SELECT {', '.join(map(_raw, query.key))}\n{_from(query, _needed(query))}{where}\nLIMIT 0",
-        values,
-    )
+    """The key of no row at all: what is asked for is its types, and whether it compares with a bound; that is NULL,
+    which every type can read.
+    """
+    columns = len(query.key)
+    where, values = _where(query, Bounds(None, ("",) * columns))
+    text = f"{_with(query)}SELECT {', '.join(map(_raw, query.key))}\n{_from(query, _needed(query))}{where}\nLIMIT 0"
+    return text, [*values[:-columns], *[None] * columns]
 
 
 def total(query: Query) -> Statement:

@@ -53,6 +53,25 @@ def test_a_join_that_repeats_rows_is_told(place: Database) -> None:
     assert first == "joins.0: nothing of emails is compared, so every row meets every row of it."
 
 
+@pytest.mark.parametrize(
+    ("more", "repeats"),
+    [
+        ("emails.type = 'two words'", False),
+        ("emails.type = 'this OR that'", False),
+        ("emails.type = 'it''s NOT AND'", False),
+        ("emails.type = 'work' AND emails.address IS NOT NULL", False),
+        ("emails.type = 'work' AND emails.address NOT IN ('a', 'b') AND emails.address NOT LIKE '%x'", False),
+        ('emails.address = \'a."emails"."type" = b.c\'', True),
+        ("NOT emails.type = 'work'", True),
+        ("emails.type <> 'work'", True),
+        ("emails.type = 'work' OR emails.type = 'home'", True),
+    ],
+)
+def test_what_else_a_join_asks_is_read_as_sql_and_not_as_words(place: Database, more: str, repeats: bool) -> None:
+    said = warned(place, changed(CUSTOMERS, "joins.0.condition", more))
+    assert any("is not unique in emails" in one for one in said) == repeats
+
+
 def test_a_key_is_not_believed_where_other_tables_inherit(place: Database) -> None:
     fields = [{"source": "id", "target": "external_id"}, {"source": "name", "target": "name"}]
     [said] = warned(place, {"base_table": "parents", "fields": fields, "target_type": "accounts"})

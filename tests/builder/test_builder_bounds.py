@@ -28,6 +28,20 @@ def test_a_wide_sample_is_cut_to_what_an_answer_may_carry(api: Api, profile: str
     assert narrow.json_body["sample_data"][0]["custom_fields.c0"] == ("Order 3" * 200)[:1000] + "…"
 
 
+def test_the_samples_of_all_types_share_what_an_answer_may_carry(api: Api, profile: str) -> None:
+    wide = [{"source": "REPEAT(subject, 200)", "target": f"custom_fields.c{place}"} for place in range(150)]
+    tickets = ORDERS | {"fields": [*ORDERS["fields"], *wide]}
+    wide = [{"source": "REPEAT(last_name, 200)", "target": f"preferences.c{place}"} for place in range(150)]
+    users = {"base_table": "customers", "fields": [{"source": "id", "target": "external_id"}, *wide,
+             {"source": "last_name", "target": "name"}], "target_type": "customer_users"}  # fmt: skip
+    for query in (tickets, users):
+        assert api.post(f"{profile}/queries", query).status_code == 200
+    answer = api.get(f"{profile}/preview", limit=40)
+    assert (answer.status_code, [len(part["sample_data"]) for part in answer.json_body.values()]) == (200, [40, 40])
+    names = 2 * 40 * 150 * len('"custom_fields.c100":"",')
+    assert len(answer.body) < builder.MAX_CELLS * 1.1 + names
+
+
 def test_who_may_not_import_builds_nothing(api: Api, stranger: Api, profile: str) -> None:
     token = access.issue_token(api.org, api.user, "t", scopes=["pages.import.manage"])
     visitor = Api(api.client, token, api.org, api.user)
@@ -120,6 +134,19 @@ def test_the_schema_is_asked_once_and_read_anew_when_it_has_changed(
     change("ALTER TABLE t RENAME newer TO newest")
     assert list(api.post(f"{path}/builder/validate", body).json_body["fields"]) == ["fields.0.source"]
     assert len(looked) == 3, "a server that took its time is not asked once more: the gateway gives up after 29 s"
+
+
+@pytest.mark.accepts("SV-085")
+def test_a_schema_is_not_kept_for_longer_than_it_is_said(
+    api: Api, empty_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = f"/api/import/profiles/{api.profile(**leading_to(empty_db))['id']}/builder/tables"
+    assert api.get(tables).json_body["tables"] == []
+    with psycopg.connect(empty_db.dsn) as admin:
+        admin.execute("CREATE TABLE late (id int)")
+    assert api.get(tables).json_body["tables"] == []
+    monkeypatch.setattr(builder, "KEPT_SECONDS", 0)
+    assert [table["name"] for table in api.get(tables).json_body["tables"]] == ["late"]
 
 
 def test_secrets_and_host_are_in_no_answer(api: Api, profile: str, shop: Database) -> None:

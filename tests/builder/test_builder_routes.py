@@ -72,6 +72,7 @@ def test_validation_answers_with_the_sql_and_the_estimate(api: Api, profile: str
         },
     } | {"estimated_records": answer.json_body["estimated_records"]}
     assert 25 <= answer.json_body["estimated_records"] <= 40
+    assert api.post(f"{profile}/builder/validate", ORDERS).json_body["estimated_records"] == 60
 
 
 @pytest.mark.accepts("SV-078")
@@ -131,7 +132,7 @@ def test_a_query_is_kept_exactly_as_it_was_written(api: Api, profile: str) -> No
     shown = answer.json_body["profile"]
     assert (shown["id"], shown["has_custom_queries"]) == (before["id"], True)
     assert without(shown["configuration"], "queries") == CUSTOMERS
-    odd = ORDERS | {"name": "Orders", "filters": [{"field": "price", "operator": ">", "value": 0.5}]}
+    odd = ORDERS | {"name": "Orders", "key": None, "filters": [{"field": "price", "operator": ">", "value": 0.5}]}
     assert without(api.post(f"{profile}/queries", odd).json_body["profile"]["configuration"], "queries") == odd
     kept = api.get(profile).json_body
     assert kept["has_custom_queries"] is True
@@ -184,7 +185,8 @@ def test_the_preview_shows_every_type_of_the_profile(api: Api, profile: str) -> 
     assert (answer.status_code, list(answer.json_body)) == (200, ["customer_users", "tickets"])
     shown = answer.json_body["customer_users"]
     assert shown["query"]["sql"] == SQL
-    assert shown["query"]["estimated_count"] > 0
+    estimate = api.post(f"{profile}/builder/validate", CUSTOMERS).json_body["estimated_records"]
+    assert shown["query"]["estimated_count"] == estimate >= 25, "of all rows, not of the sample"
     assert len(shown["sample_data"]) == 10
     assert set(shown["sample_data"][0]) == {"external_id", "name", "email", "created_at"}
     assert shown["field_mapping"] == {

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from chalicelib import dynamo, jobs, keys
+from chalicelib import copies, dynamo, jobs, keys
 from chalicelib.errors import Fatal
 from chalicelib.steps import finish, load, plan
 from tests.conftest import Database
@@ -152,6 +152,22 @@ def test_what_another_job_has_overtaken_is_read_anew(tiny_db: Database, generato
     again.drive()
     assert wrong(again) == []
     assert sum(again.job[f"{name}_planned"] for name in TABLES) == sum(map(len, SMALL.values()))
+
+
+def test_what_a_copy_of_the_profile_has_overtaken_is_read_anew(tiny_db: Database, generator: random.Random) -> None:
+    """Both write the same records."""
+    fill(tiny_db, SMALL)
+    old = Import(tiny_db, SMALL).start()
+    assert stop(old, generator, 8, fails=True)
+    _, copy = copies.make(old.org, old.profile, {"id": "u1", "name": "U"}, {})
+    newer = {name: [row.changed() for row in rows] for name, rows in SMALL.items()}
+    other = old.again(newer, profile=copy["id"])
+    other.drive()
+    assert other.job["source_id"] == old.job["source_id"]
+    again = old.retry()
+    again.rows = newer
+    again.drive()
+    assert wrong(again) == []
 
 
 def test_another_database_than_the_job_had_read_is_refused(tiny_db: Database, generator: random.Random) -> None:

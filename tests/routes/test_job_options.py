@@ -79,6 +79,11 @@ def test_a_day_is_kept_and_a_time_is_kept_in_utc(api: Api, given: str, kept: str
             "The options.import_filters.date_to must be a date after or equal to date_from.",
         ),
         (
+            {"import_filters": {"date_from": "2024-02-02T12:00:00.5", "date_to": "2024-02-02T12:00"}},
+            "options.import_filters.date_to",
+            "The options.import_filters.date_to must be a date after or equal to date_from.",
+        ),
+        (
             {"import_filters": {"date_from": "2024-02-02T12:00", "date_to": "2024-02-02T11:59"}},
             "options.import_filters.date_to",
             "The options.import_filters.date_to must be a date after or equal to date_from.",
@@ -96,6 +101,7 @@ def test_a_range_may_be_one_day_and_end_within_it(api: Api) -> None:
         ("2024-02-02", "2024-02-02"),
         ("2024-02-02T12:00", "2024-02-02"),
         ("2024-02-02", "2024-02-02T00:00"),
+        ("2024-02-02T10:00:00", "2024-02-02T10:00:00.5"),
     ):
         profile, filters = ready(api), {"date_from": begin, "date_to": end}
         assert asked(api, profile, selected_types=["tickets"], import_filters=filters).status_code == 201

@@ -208,14 +208,17 @@ def test_no_join_loses_a_row(empty_db: Database, kind: Any, key: list[str]) -> N
         ("int[]", "ARRAY[n]"),
         ("int4range", "int4range(n, n + 1)"),
         ("jsonb", "to_jsonb(n)"),
+        ("moody", "('m' || n)::moody"),
         ("text", f"repeat('x', {MAX_BOUND_BYTES}) || n"),
         ("text", f"repeat('ä', {MAX_BOUND_BYTES // 2}) || n"),
     ],
 )
 def test_a_key_that_cannot_be_used_leaves_all_rows_to_one_reading(empty_db: Database, kind: str, value: str) -> None:
+    moods = ", ".join(f"'m{n}'" for n in range(1, 41))
     fill(
         empty_db,
-        f"CREATE TABLE things (id int, k {kind}); INSERT INTO things SELECT n, {value} FROM generate_series(1, 40) n",
+        f"""CREATE TYPE mood AS ENUM ({moods}); CREATE DOMAIN moody AS mood;
+        CREATE TABLE things (id int, k {kind}); INSERT INTO things SELECT n, {value} FROM generate_series(1, 40) n""",
     )
     with empty_db.session() as session:
         cut = postgres.plan(session, things("things.id", key=["things.id", "things.k"]), chunk_rows=7)
