@@ -79,7 +79,12 @@ def _do(work: Callable[[Tell], Any], parent: Connection, seconds: float) -> None
 
 
 def _rebuilt(kind: type[Exception], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> Exception:
-    """An exception as it was, past a constructor that may ask for more than it passed on."""
-    made = kind.__new__(kind, *arguments)
-    vars(made).update(attributes)
+    """An exception as it was, past a constructor that may ask for more than it passed on; by its name, where even that
+    is not enough.
+    """
+    try:
+        made = kind.__new__(kind, *arguments)
+        vars(made).update(attributes)
+    except TypeError:
+        return RuntimeError(f"{kind.__module__}.{kind.__qualname__}")
     return made

@@ -80,7 +80,7 @@ _SENTENCES = {
     "sql_construct": "The {field} uses {name}, which is not among the allowed parts of an expression.",
     "sql_operator": "The {field} uses the operator {name}, which is not among the allowed operators.",
     "sql_function": "The {field} calls {name}, which is not among the allowed functions.",
-    "sql_qualified_call": "The {field} calls {name}; functions are called by their plain name, without schema or quotes.",
+    "sql_qualified_call": "The {field} calls {name}; a function is called by its plain name, without schema or quotes.",
     "sql_aggregate": "The {field} calls {name}, which works on many rows; it may look at one row alone.",
     "sql_clock": "The {field} uses {name}, which is different at every run.",
     "sql_arguments": "The {field} calls {name} with {count} arguments; it takes {allowed}.",

@@ -203,8 +203,14 @@ def _written(values: Mapping[str, Any]) -> Template:
 def _check(template: Template) -> None:
     if template["name"].casefold() in {found.NAME.casefold() for found in templates.all()}:
         raise _taken()
-    size = len(template["queries"].encode()) + len(template["metadata"].encode())
-    if size > MAX_TEMPLATE_BYTES:
+    confirm_size(template["queries"], template["metadata"])
+
+
+def confirm_size(*texts: str) -> None:
+    """Raise Invalid for queries and metadata that are too large. To be asked before they are looked at: reading a
+    megabyte of expressions takes minutes.
+    """
+    if sum(len(text.encode()) for text in texts) > MAX_TEMPLATE_BYTES:
         text = sentence("too_many_bytes", "queries", limit=MAX_TEMPLATE_BYTES)
         raise Invalid("Validation failed", errors={"queries": [text]})
 

@@ -40,7 +40,9 @@ Named = Callable[[exp.Column], str]
 """What a column is called in the text."""
 
 _NUMBER = re.compile(r"(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\Z")
-_NOW = re.compile(r"\s*(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+_NOW = re.compile(r"(?<![^\W_])(now|today|tomorrow|yesterday)(?![^\W_])", re.IGNORECASE)
+_CLOCKS = ("date", "time")
+"""How the types begin whose text may name a moment that is another one at every run."""
 
 
 def emitted(tree: exp.Expr, named: Named) -> str:
@@ -222,8 +224,11 @@ class _Writer:
         return f"{types.written(node.to)} {self.write(node.this)}"
 
     def _timeless(self, node: exp.Cast) -> None:
-        if isinstance(node.this, exp.Literal) and node.this.is_string and _NOW.match(node.this.this):
-            raise Unfit("sql_clock", name=f"'{node.this.this.strip().lower().split()[0]}'")
+        if not types.written(node.to).lower().startswith(_CLOCKS):
+            return
+        for literal in node.this.find_all(exp.Literal):
+            if literal.is_string and (found := _NOW.search(literal.this)):
+                raise Unfit("sql_clock", name=f"'{found[1].lower()}'")
 
     def _extract(self, node: exp.Extract) -> str:
         only(node, "this", "expression")

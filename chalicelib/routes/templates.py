@@ -44,6 +44,7 @@ class TemplateBody(Body):
 
         based_on: the system template it is a copy of, whose queries may be all it has.
         """
+        own_templates.confirm_size(self.model_dump_json(include={"queries", "metadata"}, exclude_unset=True))
         known, errors = targets.names(), configurations.Errors()
         if not self.queries and not based_on:
             errors["queries"] = [sentence("missing", "queries")]

@@ -54,7 +54,7 @@ def redrive(world: Import) -> None:
         here = world.event | {"type": record_type}
         planned = next(item for item in _plan(world) if item["type"] == record_type)
         items = storage.get_json(planned["manifest"])
-        for item in [*items, {"chunk": len(items), "low": None, "high": "[\"0\"]", "rows": 0, "raw": None}]:
+        for item in [*items, {"chunk": len(items), "low": None, "high": '["0"]', "rows": 0, "raw": None}]:
             for name in ("extract", "transform", "decide", "load"):
                 assert call(STEPS[name], here | item) == {"state": "stopped"}
         assert call(STEPS["match"], here) == {"state": "stopped"}

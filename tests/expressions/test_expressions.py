@@ -112,8 +112,7 @@ def test_without_a_schema_no_more_than_columns_is_taken(text: str) -> None:
         ),
         (
             "public.leak(first_name)",
-            "The fields.0.source calls public.leak; functions are called by their plain name, without schema or"
-            " quotes.",
+            "The fields.0.source calls public.leak; a function is called by its plain name, without schema or quotes.",
         ),
         ("left(first_name)", "The fields.0.source calls left with 1 arguments; it takes 2."),
         ("(SELECT 1)", "The fields.0.source has a query in it; it may look at the row's own columns alone."),

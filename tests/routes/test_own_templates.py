@@ -387,7 +387,8 @@ def test_fields_that_must_be_filled_are_named(api: Api) -> None:
 
 
 def test_a_template_fits_into_a_profile(api: Api) -> None:
-    answer = api.post(TEMPLATES, body(metadata={"x": "y" * MAX_TEMPLATE_BYTES}))
+    unread = TICKETS | {"filters": [{"field": "pg_sleep(1)", "operator": "IS NULL"}]}
+    answer = api.post(TEMPLATES, body(queries={"tickets": unread}, metadata={"x": "y" * MAX_TEMPLATE_BYTES}))
     assert answer.status_code == 422
     assert answer.json_body["errors"] == {
         "queries": ["The queries and the metadata may not have more than 100000 bytes together."]
