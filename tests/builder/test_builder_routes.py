@@ -103,7 +103,8 @@ def test_a_preview_shows_rows_as_they_would_be_imported(api: Api, profile: str) 
         "created_at": "2024-01-11T00:00:00Z",
     }
     assert shown["rejected"] == []
-    assert len(api.post(f"{profile}/preview-query", CUSTOMERS).json_body["sample_data"]) == 10
+    for asked, rows in (({}, 10), ({"limit": 100}, 31)):
+        assert len(api.post(f"{profile}/preview-query", CUSTOMERS | asked).json_body["sample_data"]) == rows
 
 
 @pytest.mark.accepts("SV-083", "SV-085")

@@ -28,7 +28,7 @@ COLUMNS: dict[str, tuple[str, list[Value], list[Value]]] = {
     "i": ("integer", NUMBERS, [0, 1, 10, 3]),
     "l": ("bigint", [2**62, -(2**62), 0, 7, None], [2**62, 7, 0]),
     "n": ("numeric(12, 3)", [Decimal("0.100"), Decimal("2.5"), Decimal(-3), Decimal(1000), None], [2.5, 0.1, -3, 1000]),
-    "f": ("double precision", [0.1, 2.5, -3.0, 1e10, None], [2.5, 0.1, -3]),
+    "f": ("double precision", [0.1, 2.5, -3.0, 1e10, 1e-7, None], [2.5, 0.1, -3, 1e-7]),
     "b": ("boolean", [True, False, None], [True, False]),
     "d": ("date", [date(2024, 1, 1), date(2024, 2, 29), date(1999, 12, 31), None], ["2024-01-01", "2024-02-29"]),
     "z": (
