@@ -107,6 +107,17 @@ def test_a_preview_shows_rows_as_they_would_be_imported(api: Api, profile: str) 
         assert len(api.post(f"{profile}/preview-query", CUSTOMERS | asked).json_body["sample_data"]) == rows
 
 
+@pytest.mark.accepts("SV-079")
+def test_what_is_unwise_is_said_beside_the_answer(api: Api, profile: str) -> None:
+    said = (
+        "joins.0: customer_id is not unique in emails, so a row of customers comes once for each row found there, "
+        "each time with the same external_id."
+    )
+    query = changed(CUSTOMERS, "joins.0.condition", None)
+    for path in ("builder/validate", "preview-query"):
+        assert api.post(f"{profile}/{path}", query).json_body["warnings"] == [said]
+
+
 @pytest.mark.accepts("SV-083", "SV-085")
 def test_a_sample_respects_every_condition(api: Api, profile: str) -> None:
     filters = [
