@@ -123,9 +123,8 @@ def update(
         if known["password"] and _moves(known, changes):
             raise Invalid("Validation failed", errors={"password": [sentence("missing", "password")]})
         seen |= {field: known[field] for field in _REACHED_BY if field in changes}
-    profile = _set(org, profile_id, changes | {"updated_at": stamp()}, seen=seen)
-    audit.note(org, user, "profile.updated", f"profile/{profile_id}", fields=sorted(changes))
-    return profile
+    line = audit.line(org, user, "profile.updated", f"profile/{profile_id}", fields=sorted(changes))
+    return _set(org, profile_id, changes | {"updated_at": stamp()}, line, seen=seen)
 
 
 def apply_template(
@@ -148,9 +147,8 @@ def apply_template(
         "template_copy": copy,
         "updated_at": stamp(),
     }
-    profile = _set(org, profile_id, changes, seen=seen)
-    audit.note(org, user, "profile.template_applied", f"profile/{profile_id}", fields=["template_id"])
-    return profile
+    line = audit.line(org, user, "profile.template_applied", f"profile/{profile_id}", fields=["template_id"])
+    return _set(org, profile_id, changes, line, seen=seen)
 
 
 def note_test(org: str, profile_id: str, result: dict[str, Any]) -> Profile:
@@ -158,7 +156,8 @@ def note_test(org: str, profile_id: str, result: dict[str, Any]) -> Profile:
 
     The version stays: who tries the connection between looking and saving has seen what they change.
     """
-    return _set(org, profile_id, {"last_tested_at": stamp(), "last_test_result": result}, new_version=False)
+    changes = {"last_tested_at": stamp(), "last_test_result": result}
+    return _set(org, profile_id, changes, None)
 
 
 def _seen(known: Profile, if_match: IfMatch) -> dict[str, Any]:
@@ -184,27 +183,27 @@ def _set(
     org: str,
     profile_id: str,
     changes: dict[str, Any],
+    line: dynamo.Operation | None,
     *,
     seen: Mapping[str, Any] | None = None,
-    new_version: bool = True,
 ) -> Profile:
-    """The profile with the changes, on condition that the fields of `seen` still have those values."""
-    expression = "SET " + ", ".join(f"#{field} = :{field}" for field in changes)
-    expression += " ADD #version :one" if new_version else ""
-    seen = {f"seen_{field}": value for field, value in (seen or {}).items()}
-    still = "".join(f" AND #{field[5:]} = :{field}" for field in seen)
+    """The profile with the changes, on condition that the fields of `seen` still have those values.
+
+    line: what the trail says of a person's change, written with it; such a change makes a new version.
+    """
+    key, expression = keys.profile(org, profile_id), "SET " + ", ".join(f"#{field} = :{field}" for field in changes)
+    held = {f"seen_{field}": value for field, value in (seen or {}).items()}
+    condition = "attribute_exists(#pk)" + "".join(f" AND #{field[5:]} = :{field}" for field in held)
     try:
-        return dynamo.update(
-            "state",
-            keys.profile(org, profile_id),
-            expression,
-            {**changes, **seen} | ({"one": 1} if new_version else {}),
-            condition=f"attribute_exists(#pk){still}",
-        )
-    except dynamo.Refused as refused:
-        if refused.item is None:
-            raise _not_found() from None
+        if line is None:
+            return dynamo.update("state", key, expression, changes | held, condition=condition)
+        values = changes | held | {"one": 1}
+        change = dynamo.update_operation("state", key, f"{expression} ADD #version :one", values, condition=condition)
+        dynamo.transact([("Update", change), line])
+    except dynamo.Refused:
+        get(org, profile_id)
         raise Retryable("the profile was changed at the same moment", code="busy") from None
+    return get(org, profile_id)
 
 
 def delete(org: str, profile_id: str, user: dict[str, str], if_match: IfMatch = UNSAID) -> None:
@@ -275,10 +274,9 @@ def save_query(
     kept = {name: one for name, one in known["queries"].items() if name != record_type}
     kept |= {record_type: text} if text else {}
     changes = {"queries": kept, "has_custom_queries": bool(kept), "updated_at": stamp()}
-    profile = _set(org, profile_id, changes, seen={"version": known["version"]})
     action = "profile.query_saved" if text else "profile.query_deleted"
-    audit.note(org, user, action, f"profile/{profile_id}", fields=[f"queries.{record_type}"])
-    return profile
+    line = audit.line(org, user, action, f"profile/{profile_id}", fields=[f"queries.{record_type}"])
+    return _set(org, profile_id, changes, line, seen={"version": known["version"]})
 
 
 def show(profile: Profile) -> dict[str, Any]:
