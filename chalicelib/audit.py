@@ -16,16 +16,13 @@ from chalicelib import dynamo, keys
 Line = dict[str, Any]
 
 
-def note(org: str, user: dict[str, str], action: str, subject: str, *, fields: list[str] | None = None) -> None:
-    """Adds a line: `user` did `action` ("profile.updated") to `subject` ("profile/<id>"), changing `fields`."""
-    _, put = line(org, user, action, subject, fields=fields)
-    dynamo.call("put_item", **put)
-
-
 def line(
     org: str, user: dict[str, str], action: str, subject: str, *, fields: list[str] | None = None
 ) -> dynamo.Operation:
-    """The same line as an operation, for the transaction that makes the change: neither stands without the other."""
+    """A line, as a part of the transaction that makes the change: neither stands without the other.
+
+    `user` did `action` ("profile.updated") to `subject` ("profile/<id>"), changing `fields`.
+    """
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     key = keys.audit(org, f"{at}#{uuid.uuid4()}")
     item = {"user": user, "action": action, "subject": subject, "fields": fields or [], "at": at}

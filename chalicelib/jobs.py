@@ -286,15 +286,16 @@ def describe(job: Job, values: dict[str, Any]) -> None:
         _update(job, values, "#status = :running", {"running": "running"})
 
 
-def move(job: Job, status: str, values: dict[str, Any] | None = None) -> Job:
+def move(job: Job, status: str, values: dict[str, Any] | None = None, *beside: dynamo.Operation) -> Job:
     """Move a job to another state. Raises Refused when it is no longer in the state it was read in.
 
-    When it stops running, its tallies shut in the same transaction.
+    When it stops running, its tallies shut in the same transaction. beside: what else is part of that.
     """
     if status not in LEGAL.get(job["status"], set()):
         raise Refused(job)
     moved = _moved(job, {"status": status, **(values or {})})
-    dynamo.transact([moved, *([] if status == "running" else tallies.shut(job["org"], job["id"], status))])
+    shut = [] if status == "running" else tallies.shut(job["org"], job["id"], status)
+    dynamo.transact([moved, *shut, *beside])
     return get(job["org"], job["id"])
 
 
@@ -356,6 +357,7 @@ def _counted(job: Job) -> statistics.Operation:
 def cancel(
     org: str,
     job_id: str,
+    user: dict[str, str],
     *,
     wait_seconds: float = 15,
     now: Callable[[], float] = time.time,
@@ -371,7 +373,7 @@ def cancel(
         raise BadRequest(f"Cannot cancel a job that is {shown_status(job)}", code="invalid_status")
     while job["status"] in ("pending", "running"):
         try:
-            job = move(job, "cancelling")
+            job = move(job, "cancelling", None, audit.line(org, user, "job.cancelled", f"job/{job_id}"))
         except Refused:
             job = get(org, job_id)
     deadline = now() + wait_seconds

@@ -17,7 +17,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from pydantic_core import PydanticCustomError
 
 from chalicelib import (
-    audit,
     configured,
     history,
     identities,
@@ -293,8 +292,7 @@ def show_status(caller: Caller, job_id: str) -> dict[str, Any]:
 )
 def cancel_job(caller: Caller, job_id: str) -> dict[str, Any]:
     """Stops the job and waits a little for its workers to let go; what they wrote stays and is counted."""
-    job = jobs.cancel(caller.org, job_id)
-    audit.note(caller.org, caller.who(), "job.cancelled", f"job/{job_id}")
+    job = jobs.cancel(caller.org, job_id, caller.who())
     message = "Import job cancelled successfully" if jobs.ended(job) else "Import job is being cancelled"
     return {"message": message, "job": progress.show(job)}
 

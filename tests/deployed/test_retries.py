@@ -15,6 +15,7 @@ from chalicelib.steps import finish, load, plan
 from tests.conftest import Database
 from tests.deployed.faults.audit import at_rest, contents, stored
 from tests.deployed.faults.calls import Kill, call, killed_at
+from tests.deployed.faults.people import ADA
 from tests.deployed.faults.source import SMALL, STEPS, TABLES, Import, Row, fill, killed_while_reading
 
 pytestmark = pytest.mark.usefixtures("undriven")
@@ -48,7 +49,7 @@ def stop(world: Import, generator: random.Random, after: int, *, fails: bool) ->
             if fails:
                 ending |= {"error": {"Error": "Fatal", "Cause": "enough"}}
             else:
-                jobs.cancel(world.org, world.job_id, wait_seconds=0)
+                jobs.cancel(world.org, world.job_id, ADA, wait_seconds=0)
             break
         world.insist(run, event)
     world.insist(finish.run, ending)
@@ -125,7 +126,7 @@ def test_what_was_read_is_not_read_again(tiny_db: Database, generator: random.Ra
 def test_an_unplanned_job_and_a_dry_run_start_over(tiny_db: Database, generator: random.Random) -> None:
     fill(tiny_db, SMALL)
     world = Import(tiny_db, SMALL).start()
-    jobs.cancel(world.org, world.job_id, wait_seconds=0)
+    jobs.cancel(world.org, world.job_id, ADA, wait_seconds=0)
     world.insist(finish.run, world.event)
     again = world.retry()
     again.drive()

@@ -15,7 +15,7 @@ from tests.conftest import Database
 from tests.deployed.faults.audit import audit, changes, counters, settled, snapshot
 from tests.deployed.faults.calls import Call, Frozen, between, call
 from tests.deployed.faults.deaths import MOMENTS, NAMES
-from tests.deployed.faults.people import writes_records
+from tests.deployed.faults.people import ADA, writes_records
 from tests.deployed.faults.source import STEPS, Import, Row, Rows, fill
 
 pytestmark = pytest.mark.usefixtures("undriven")
@@ -76,7 +76,7 @@ def let_pass(world: Import, what: str, zombie: Frozen) -> Import:
         return world.insist(run, event)
 
     if what == "cancelled":
-        jobs.cancel(world.org, world.job_id, wait_seconds=0)
+        jobs.cancel(world.org, world.job_id, ADA, wait_seconds=0)
     if what == "failed":
         jobs.move(world.job, "failing")
     world.drive(patient)
@@ -158,7 +158,7 @@ def test_finish_waits_for_a_worker_that_may_still_write(tiny_db: Database, recor
     event = up_to(world, "load")
     with Frozen(STEPS["load"], event, first_write(tiny_db, record_type)) as worker:
         assert worker.reached
-        jobs.cancel(world.org, world.job_id, wait_seconds=0)
+        jobs.cancel(world.org, world.job_id, ADA, wait_seconds=0)
         assert call(finish.run, world.event) == {"state": "waiting"}
         assert world.job["status"] == "cancelling"
         before = counters(world.org, world.job_id, record_type)["created"]

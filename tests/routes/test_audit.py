@@ -72,7 +72,7 @@ def test_filters(api: Api) -> None:
     seeded(api, 1, "profile.deleted", begin=2)
     seeded(api, 1, "profiles.other", begin=3)
     other = str(uuid.uuid4())
-    audit.note(api.org, {"id": other, "name": "Bo"}, "job.started", "job/1")
+    dynamo.transact([audit.line(api.org, {"id": other, "name": "Bo"}, "job.started", "job/1")])
     assert walked(api, action="profile.updated") == [["profile/1", "profile/0"]]
     assert walked(api, action="profile") == [["profile/2", "profile/1", "profile/0"]]
     assert walked(api, subject="profile/1") == [["profile/1"]]

@@ -22,9 +22,10 @@ def raised() -> list[Exception]:
     classes = [one for one in vars(errors).values() if isinstance(one, type)]
     passing = errors.SourceUnreachable("Connection failed", "refused", code="source_refused")
     lasting = errors.SourceUnreachable("Connection failed", "no", code="source_authentication")
-    ours = [one("said") for one in classes if one is not errors.SourceUnreachable]
+    ours = [one("said") for one in classes if one not in (errors.SourceUnreachable, errors.RateLimited)]
     return [
         *ours,
+        errors.RateLimited("said", retry_after_seconds=1),
         passing,
         lasting,
         KeyError(CANARY),

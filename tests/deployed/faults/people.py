@@ -12,6 +12,9 @@ from chalicelib.errors import BadRequest
 from tests.deployed.faults.calls import Call, aside, between
 from tests.deployed.faults.source import STEPS, Import
 
+ADA = {"id": "u1", "name": "Ada"}
+"""Whoever it is."""
+
 
 def record(world: Import, record_type: str, ext: str) -> dict[str, Any]:
     """What a source row's own record is now; empty when there is none."""
@@ -62,7 +65,7 @@ def take_key(world: Import, email: str) -> str:
 def cancel(world: Import) -> None:
     """A person cancels the job, if it still runs, and does not wait."""
     with suppress(BadRequest):
-        jobs.cancel(world.org, world.job_id, wait_seconds=0)
+        jobs.cancel(world.org, world.job_id, ADA, wait_seconds=0)
 
 
 def fail(world: Import) -> None:
