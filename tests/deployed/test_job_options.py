@@ -14,7 +14,7 @@ from chalicelib.errors import Fatal
 from chalicelib.steps import decide, extract, finish, load, match, plan, transform
 from tests.conftest import Database
 from tests.deployed.faults.audit import stored
-from tests.deployed.faults.calls import call
+from tests.deployed.faults.calls import Call, between, call
 from tests.deployed.faults.source import SMALL, Import, fill
 
 pytestmark = pytest.mark.usefixtures("undriven")
@@ -126,6 +126,25 @@ def test_every_step_stops_when_the_time_is_over(tiny_db: Database) -> None:
         step.run: ("job_timeout", "The job has reached its timeout of 60 seconds")
         for step in (plan, extract, transform, match, decide, load)
     }
+
+
+@pytest.mark.accepts("SV-116")
+@pytest.mark.parametrize(("options", "written"), [({}, [25, 15]), ({"batch_size": 10}, [10, 10, 10, 10])])
+def test_so_many_records_are_written_at_a_time(
+    tiny_db: Database, monkeypatch: pytest.MonkeyPatch, options: dict[str, int], written: list[int]
+) -> None:
+    monkeypatch.setattr(plan, "CHUNK_ROWS", 40)
+    done = world(tiny_db, "date", ["2024-01-01"] * 40)
+    done.options |= options
+    calls: list[int] = []
+
+    def count(one: Call) -> None:
+        if one.operation == "BatchExecuteStatement":
+            calls.append(len(json.loads(one.request["body"])["Statements"]))
+
+    with between(after=count, within=(load.run,)):
+        assert len(came(done)) == 40
+    assert calls == written
 
 
 @pytest.mark.accepts("SV-117")
