@@ -42,11 +42,10 @@ _schemas: dict[tuple[str, str, int], tuple[float, dict[str, Any]]] = {}
 
 @dataclass
 class Trial:
-    """What came of trying a query. rows: as the source sent them. faults: field -> sentences."""
+    """What came of trying a query. tried: None where there are faults. faults: field -> sentences."""
 
     query: sql.Query | None = None
-    estimate: trials.Estimate | None = None
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    tried: trials.Tried | None = None
     faults: Errors = field(default_factory=dict)
     stale: bool = False
 
@@ -77,11 +76,11 @@ def validate(profile: Profile, query: Query) -> dict[str, Any]:
     return {
         "valid": not said,
         "generated_sql": shown(trial.query),
-        "estimated_records": trial.estimate.rows if trial.estimate else None,
+        "estimated_records": trial.tried.estimate if trial.tried else None,
         "warnings": _warnings(query, found, trial),
         "errors": said,
         "fields": trial.faults,
-        "columns": trial.estimate.columns if trial.estimate else {},
+        "columns": trial.tried.columns if trial.tried else {},
     }
 
 
@@ -91,12 +90,12 @@ def preview(profile: Profile, query: Query, limit: int) -> dict[str, Any]:
     Raises Invalid naming the fields, SourceUnreachable.
     """
     found, trial = _tried(profile, query, query.target_type, limit)
-    if trial.faults or not trial.query or not trial.estimate:
+    if trial.faults or not trial.query or not trial.tried:
         raise Invalid("Validation failed", code="query_invalid", errors=trial.faults)
-    sample, rejected = sampled(trial.query, trial.rows, query.target_type)
+    sample, rejected = sampled(trial.query, trial.tried.rows, query.target_type)
     return {
         "sample_data": sample,
-        "estimated_records": trial.estimate.rows,
+        "estimated_records": trial.tried.estimate,
         "generated_query": shown(trial.query),
         "columns": [one.target for one in query.fields],
         "rejected": rejected,
@@ -165,10 +164,10 @@ def _queries(
 def _previewed(
     name: str, query: sql.Query | None, trial: Trial, written: dict[str, Any] | None, most: int
 ) -> dict[str, Any]:
-    sample, rejected = sampled(query, trial.rows, name, most) if query else ([], [])
+    sample, rejected = sampled(query, trial.tried.rows, name, most) if query and trial.tried else ([], [])
     parts = written or (query.model_dump(mode="json") if query else {})
     return {
-        "query": {"sql": shown(query), "estimated_count": trial.estimate.rows if trial.estimate else None},
+        "query": {"sql": shown(query), "estimated_count": trial.tried.estimate if trial.tried else None},
         "sample_data": sample,
         "field_mapping": {one["target"]: one["source"] for one in parts.get("fields", ())},
         "applied_filters": applied_filters(parts),
@@ -203,7 +202,7 @@ def shown(query: sql.Query | None) -> str | None:
     return sql.shown(sql.select(query)) if query else None
 
 
-def _tried(profile: Profile, query: Query, record_type: str | None, limit: int | None = None) -> tuple[Compiled, Trial]:
+def _tried(profile: Profile, query: Query, record_type: str | None, limit: int = 0) -> tuple[Compiled, Trial]:
     """A configuration against its source: compiled, then planned, then its first rows read."""
     began = time.monotonic()
     for anew in (False, True):
@@ -224,7 +223,7 @@ def _age(profile: Profile) -> float:
     return time.monotonic() - since
 
 
-def _run(profile: Profile, queries: dict[str, sql.Query], limit: int | None, began: float) -> dict[str, Trial]:
+def _run(profile: Profile, queries: dict[str, sql.Query], limit: int, began: float) -> dict[str, Trial]:
     """Each query on one connection, what cannot be run with the field it stumbles over."""
 
     def ask(session: Any) -> dict[str, Trial]:
@@ -235,12 +234,10 @@ def _run(profile: Profile, queries: dict[str, sql.Query], limit: int | None, beg
     return connections.asked(profile, ask, left, unanswered, statement_seconds=each)
 
 
-def _asked(session: Any, query: sql.Query, limit: int | None) -> Trial:
+def _asked(session: Any, query: sql.Query, limit: int) -> Trial:
     trial = Trial(query=query)
     try:
-        trial.estimate = trials.estimate(session, query)
-        if limit is not None:
-            trial.rows = trials.sample(session, query, limit)
+        trial.tried = trials.tried(session, query, limit)
     except trials.Failed as failed:
         if failed.lost:
             raise failed.error from None
@@ -253,7 +250,7 @@ def _asked(session: Any, query: sql.Query, limit: int | None) -> Trial:
 def _warnings(query: Query, found: Compiled, trial: Trial) -> list[str]:
     if not found.query:
         return []
-    return advice.warnings(query, found, query.target_type, trial.estimate.columns if trial.estimate else {})
+    return advice.warnings(query, found, query.target_type, trial.tried.columns if trial.tried else {})
 
 
 def sampled(

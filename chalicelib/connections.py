@@ -93,20 +93,21 @@ def asked(
     *,
     statement_seconds: float = CHECK_SECONDS,
 ) -> Found:
-    """What a question to the source is answered with. Raises SourceUnreachable, which says `unanswered` when it fails.
-
-    The question's answer has to be picklable: it is asked in a process of its own.
+    """What a question to the source is answered with. Raises SourceUnreachable, which says `unanswered` when it
+    fails.
     """
     from chalicelib import sessions
 
     found = of(profile)
 
-    def ask(_: isolation.Tell) -> Found:
+    def ask() -> Found:
         with sessions.connect(found, reach(found), statement_timeout_seconds=statement_seconds) as session:
             return question(session)
 
     try:
-        return _within(seconds, ask)
+        return isolation.awaited(seconds, ask)
+    except isolation.Overdue:
+        raise _overdue() from None
     except (Retryable, Fatal) as error:
         raise SourceUnreachable(unanswered, error.message, code=error.code) from None
 
@@ -121,10 +122,13 @@ def _within(
     try:
         return isolation.within(seconds, work, heard=heard)
     except isolation.Overdue:
-        raise SourceUnreachable(
-            "Connection failed: the server did not answer in time", "Connection timed out", code="timed_out"
-        ) from None
+        raise _overdue() from None
     except isolation.Ended:
         raise SourceUnreachable(
             "Connection failed: what the server sent could not be borne", "Connection given up", code="source_protocol"
         ) from None
+
+
+def _overdue() -> SourceUnreachable:
+    said = "Connection failed: the server did not answer in time"
+    return SourceUnreachable(said, "Connection timed out", code="timed_out")

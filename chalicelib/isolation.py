@@ -1,4 +1,5 @@
-"""Work on a stranger's server in a process of its own, which can be ended whatever it is in the middle of.
+"""Work on a stranger's server that is given up when its time is over: in a thread, or in a process of its own, which
+can be ended whatever it is in the middle of.
 
 In: what to do and how long it may take. Out: what it returns or raises, or `Overdue`. A thread cannot be ended: a
 server that makes the client compute (SCRAM's rounds of hashing) would leave one behind that takes time from every later
@@ -9,8 +10,10 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -22,11 +25,32 @@ ORPHAN_CPU_SECONDS = 5
 
 
 class Overdue(Exception):
-    """The work took too long, and was ended."""
+    """The work took too long, and was given up or ended."""
 
 
 class Ended(Exception):
     """The work's process ended without a word: the system ended it, or our own code did."""
+
+
+def awaited(seconds: float, work: Callable[[], Found]) -> Found:
+    """What `work` returns or raises. Raises Overdue; then the thread it is in ends by time-outs of its own, or goes on
+    when nobody else wants the time (see handshakes.py).
+    """
+    outcome: Future[Found] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is raised on the other side
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return outcome.result(timeout=max(0, seconds))
+    except TimeoutError:
+        if outcome.done():
+            raise  # the work's own
+        raise Overdue from None
 
 
 def within(seconds: float, work: Callable[[Tell], Found], *, heard: Tell = lambda _: None) -> Found:

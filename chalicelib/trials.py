@@ -23,11 +23,14 @@ MAX_SAMPLE_BYTES = 24_000_000
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """rows: PostgreSQL's guess. columns: target -> type of its values as the server names it, in the query's order."""
+class Tried:
+    """estimate: how many rows, as PostgreSQL guesses. columns: target -> type of its values as the server names it, in
+    the query's order. rows: the first ones, as the run would read them.
+    """
 
-    rows: int
+    estimate: int
     columns: dict[str, str]
+    rows: list[tuple[Any, ...]]
 
 
 class Failed(Exception):
@@ -44,29 +47,21 @@ class Failed(Exception):
         return isinstance(self.error, Retryable) and self.error.code != "source_timeout"
 
 
-def estimate(session: Session, query: sql.Query) -> Estimate:
-    """What PostgreSQL plans, without running it. Raises Failed."""
+def tried(session: Session, query: sql.Query, limit: int = 0) -> Tried:
+    """A query planned, and its first rows read. Raises Failed."""
     if query.closed:
         sessions.keep_to_own_names(session)
-    text, bound = sql.select(query)
-    asked = f"EXPLAIN (FORMAT JSON) {text}"
+    whole, bound = sql.select(query)
+    text = f"EXPLAIN (FORMAT JSON) {whole}"
     try:
         with sessions.understood():
-            ((found,),) = sessions.fetch(session, asked, bound, seconds=STATEMENT_SECONDS)
-            rows = int(_json(found)[0]["Plan"]["Plan Rows"])
-            return Estimate(rows, _columns(session, query))
-    except (Fatal, Retryable) as error:
-        raise Failed(error, placed(query, asked, error)) from None
-
-
-def sample(session: Session, query: sql.Query, limit: int) -> list[tuple[Any, ...]]:
-    """The first rows in the order of the run, as it would read them. Raises Failed."""
-    if query.closed:
-        sessions.keep_to_own_names(session)
-    text, bound = sql.select(query, limit=limit)
-    try:
+            ((planned,),) = sessions.fetch(session, text, bound, seconds=STATEMENT_SECONDS)
+            estimate = int(_json(planned)[0]["Plan"]["Plan Rows"])
+        text, bound = sql.select(query, limit=limit)
         with sessions.bounded(session, text, STATEMENT_SECONDS, max_bytes=MAX_SAMPLE_BYTES):
-            return session.execute(text.encode(), bound).fetchall()
+            cursor = session.execute(text.encode(), bound)
+            rows, described = cursor.fetchall(), cursor.description or []
+        return Tried(estimate, _columns(session, query, [column.type_code for column in described]), rows)
     except (Fatal, Retryable) as error:
         raise Failed(error, placed(query, text, error)) from None
 
@@ -134,14 +129,10 @@ def _table(schema: str | None, name: str) -> str:
 _OPERATORS = {"!=": "<>", "REGEXP": "~"}
 
 
-def _columns(session: Session, query: sql.Query) -> dict[str, str]:
+def _columns(session: Session, query: sql.Query, numbers: list[int]) -> dict[str, str]:
     """target -> type of its values, as the server names it."""
     from psycopg.postgres import types
 
-    text, bound = sql.select(query, limit=0)
-    with sessions.bounded(session, text, STATEMENT_SECONDS, max_bytes=MAX_SAMPLE_BYTES):
-        described = session.execute(text.encode(), bound).description or []
-    numbers = [column.type_code for column in described]
     known = {number: info.regtype for number in numbers if (info := types.get(number))}
     if others := sorted({number for number in numbers if number not in known}):
         asked = "SELECT o::int8, format_type(o, NULL) FROM unnest(%s::oid[]) AS o"

@@ -119,3 +119,21 @@ def test_an_orphan_ends_itself() -> None:
 
     limits = isolation.within(7, lambda _: resource.getrlimit(resource.RLIMIT_CPU))
     assert limits == (7 + isolation.ORPHAN_CPU_SECONDS, 7 + isolation.ORPHAN_CPU_SECONDS)
+
+
+def test_in_a_thread_work_is_awaited_as_long_as_it_may_take() -> None:
+    assert isolation.awaited(5, lambda: "found") == "found"
+    began = time.monotonic()
+    with pytest.raises(isolation.Overdue):
+        isolation.awaited(0.1, lambda: time.sleep(2))
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), TimeoutError("its own"), isolation.Overdue("a deeper one")])
+def test_in_a_thread_what_the_work_raises_is_raised_at_once(error: Exception) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        isolation.awaited(60, fail)
+    assert raised.value is error

@@ -35,7 +35,7 @@ def warned(place: Database, query: dict[str, Any]) -> list[str]:
     with place.session() as session:
         found = configurations.compiled(written, written.target_type, "", postgres.describe(session))
         assert found.query is not None, found.faults
-        types = trials.estimate(session, found.query).columns
+        types = trials.tried(session, found.query).columns
     return advice.warnings(written, found, written.target_type, types)
 
 

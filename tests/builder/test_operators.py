@@ -130,7 +130,7 @@ def chosen(session: sessions.Session, schema: dict[str, Any], name: str, **condi
     )
     found = configurations.compiled(written, None, "", schema)
     assert found.query is not None, found.faults
-    return [row[0] - 1 for row in trials.sample(session, found.query, 100)]
+    return [row[0] - 1 for row in trials.tried(session, found.query, 100).rows]
 
 
 def cases(name: str) -> list[dict[str, Any]]:

@@ -54,8 +54,9 @@ def test_a_saved_query_calls_postgresqls_own(planted: Database) -> None:
     query = built(planted)
     assert query.closed
     with planted.session() as session:
-        assert trials.estimate(session, query).columns == {"external_id": "text", "name": "text"}
-        assert trials.sample(session, query, 10) == [("ada", "AdaAda"), ("alan", "AlanAlan")]
+        tried = trials.tried(session, query, 10)
+        assert tried.columns == {"external_id": "text", "name": "text"}
+        assert tried.rows == [("ada", "AdaAda"), ("alan", "AlanAlan")]
     with planted.session() as session:
         cut = ranges.plan(session, query)
         rows = [row for part in cut.ranges for batch in ranges.read(session, cut.query, part.bounds) for row in batch]
@@ -74,7 +75,7 @@ def test_that_holds_for_the_transactions_after_one_that_failed(planted: Database
 def test_without_that_the_planted_ones_would_be_called(planted: Database) -> None:
     """What makes the tests above say something."""
     with planted.session() as session, pytest.raises(trials.Failed):
-        trials.sample(session, built(planted).model_copy(update={"closed": False}), 10)
+        trials.tried(session, built(planted).model_copy(update={"closed": False}), 10)
 
 
 def test_the_freescout_template_names_every_schema(freescout_db: Database) -> None:
