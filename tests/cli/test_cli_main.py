@@ -86,4 +86,4 @@ def test_completion_knows_rooms_and_commands() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **variables}
     )
-    assert done.stdout.split() == ["list", "stats", "show", "watch", "cancel"]
+    assert done.stdout.split() == ["list", "stats", "show", "watch", "cancel", "retry", "errors"]
