@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psycopg
 
 from benchmarks.extract import MEGABYTE, peak
-from benchmarks.source import STATE, free_port, line
+from benchmarks.source import STATE, ensure, free_port, line
 from chalicelib import sessions
 from chalicelib.network import Address
 from chalicelib.sources import postgres
@@ -76,11 +76,7 @@ def large_database() -> Iterator[sessions.Session]:
     server = run(STATE, port, log=STATE / "postgres.log")
     try:
         name = f"schema_{TABLES}_{COLUMNS}"
-        with psycopg.connect(server.dsn(), autocommit=True) as admin:
-            if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-                admin.execute(f'CREATE DATABASE "{name}_new"'.encode())
-                _fill(server.dsn(f"{name}_new"))
-                admin.execute(f'ALTER DATABASE "{name}_new" RENAME TO "{name}"'.encode())
+        ensure(server, name, _fill)
         connection = sessions.Connection(server.host, server.port, name, server.user, server.password)
         with sessions.connect(connection, Address(server.host, server.host, port)) as session:
             yield session

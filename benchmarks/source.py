@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from chalicelib.network import Address
 from chalicelib.sources import postgres
 from chalicelib.sql import Query
 from chalicelib.templates import freescout
-from infra.local.postgres import run
+from infra.local.postgres import Postgres, run
 
 STATE = Path(__file__).parent.parent / ".wharf" / "bench"
 CONVERSATIONS = int(os.environ.get("BENCH_CONVERSATIONS", "50000"))
@@ -47,16 +47,20 @@ def help_desk(conversations: int = CONVERSATIONS) -> Iterator[Source]:
     server = run(STATE, port, log=STATE / "postgres.log")
     try:
         name = f"freescout_{conversations}"
-        with psycopg.connect(server.dsn(), autocommit=True) as admin:
-            there = admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
-            if not there:
-                admin.execute(f'CREATE DATABASE "{name}_new"'.encode())
-                _generate(server.dsn(f"{name}_new"), conversations)
-                admin.execute(f'ALTER DATABASE "{name}_new" RENAME TO "{name}"'.encode())
+        ensure(server, name, lambda dsn: _generate(dsn, conversations))
         connection = sessions.Connection(server.host, server.port, name, server.user, server.password)
         yield Source(server.dsn(name), connection, Address(server.host, server.host, port), freescout.queries({}))
     finally:
         server.stop()
+
+
+def ensure(server: Postgres, name: str, fill: Callable[[str], None]) -> None:
+    """Make a database and fill it, unless it is there; half a one is never taken for a whole one."""
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            admin.execute(f'CREATE DATABASE "{name}_new"'.encode())
+            fill(server.dsn(f"{name}_new"))
+            admin.execute(f'ALTER DATABASE "{name}_new" RENAME TO "{name}"'.encode())
 
 
 def free_port() -> int:
