@@ -225,8 +225,9 @@ def test_the_bucket_is_closed_to_the_public_and_to_plain_http(template: Template
 
 def test_loopback_sources_are_for_the_local_stage_alone(template: Template) -> None:
     config = json.loads((deploy.ROOT / ".chalice" / "config.json").read_text())
-    assert config["stages"]["local"]["environment_variables"] == {"WHARF_ALLOW_LOOPBACK": "true"}
-    assert config["stages"]["prod"]["environment_variables"] == {"WHARF_ALLOW_LOOPBACK": "false"}
+    local, prod = (config["stages"][stage]["environment_variables"] for stage in ("local", "prod"))
+    assert local == {"WHARF_ALLOW_LOOPBACK": "true", "WHARF_COOKIE_SECURE": "false", "WHARF_RATE_FACTOR": "100"}
+    assert prod == {"WHARF_ALLOW_LOOPBACK": "false", "WHARF_RATE_FACTOR": "1"}
     assert '"WHARF_ALLOW_LOOPBACK": "true"' not in json.dumps(template)
 
 
