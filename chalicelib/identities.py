@@ -8,6 +8,7 @@ person knows whether that holds the same data (docs/decisions/0016).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -38,21 +39,26 @@ def check(profile: Profile) -> None:
         raise _changed(profile, found)
 
 
-def confirm(profile: Profile, found: str) -> str | None:
+def confirm(profile: Profile, found: str, *beside: dynamo.Operation) -> str | None:
     """The identity of the profile's records, if the database found is the one it has to be; else None, and the next
-    start asks. A first import makes it the one. Raises NotFound when the profile is gone.
+    start asks. A first import makes it the one.
+
+    beside: what has to hold for anything to be written: a job that has ended says nothing of its profile any more.
+    Raises NotFound when the profile is gone, Retryable.
     """
     if not profile["source_id"]:
         changes = {"source_id": found, "fingerprint": found, "source": _seen_now(profile)}
-        if _write(profile, changes, "#source_id = :none", {"none": None}):
+        if _write(profile, changes, "#source_id = :none", {"none": None}, beside):
             return found
-        profile = profiles.get(profile["org"], profile["id"])  # a plan made at the same moment was first
+        profile = profiles.get(profile["org"], profile["id"])  # a plan made at the same moment may have been first
+        if not profile["source_id"]:
+            return None
     if found != _fingerprint(profile):
         if _settled(profile):
-            _write(profile, {"source": profile["source"] | {"in_doubt": True}}, *_unchanged(profile))
+            _write(profile, {"source": profile["source"] | {"in_doubt": True}}, *_unchanged(profile), beside)
         return None
     if not _settled(profile):
-        _write(profile, {"fingerprint": found, "source": _seen_now(profile)}, *_unchanged(profile))
+        _write(profile, {"fingerprint": found, "source": _seen_now(profile)}, *_unchanged(profile), beside)
     return str(profile["source_id"])
 
 
@@ -139,11 +145,16 @@ def _unchanged(profile: Profile) -> tuple[str, dict[str, Any]]:
     )
 
 
-def _write(profile: Profile, changes: dict[str, Any], condition: str, values: dict[str, Any]) -> bool:
+def _write(
+    profile: Profile,
+    changes: dict[str, Any],
+    condition: str,
+    values: dict[str, Any],
+    beside: Iterable[dynamo.Operation],
+) -> bool:
     """Whether the changes were made. They are nobody's, so the version stays."""
-    _, operation = _operation(profile, changes, condition, values)
     with suppress(dynamo.Refused):
-        dynamo.call("update_item", **operation)
+        dynamo.transact([_operation(profile, changes, condition, values), *beside])
         return True
     return False
 

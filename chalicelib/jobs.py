@@ -231,6 +231,12 @@ def is_running(job: Job) -> bool:
     return bool(found and found["status"] == "running")
 
 
+def still_running(job: Job) -> dynamo.Operation:
+    """What a transaction takes along to change nothing once the job has stopped."""
+    key = keys.job(job["org"], job["id"])
+    return "ConditionCheck", dynamo.check_operation("state", key, "#status = :running", {"running": "running"})
+
+
 def listing(
     org: str,
     begin: date | None = None,

@@ -94,7 +94,7 @@ def _make(job: Job, remaining: Clock) -> Plan:
     filters = job["options"].get("import_filters", {})
     limit = filters.get("limit")
     with _connected(profile) as connection:
-        source_id = _confirm_source(profile, postgres.fingerprint(connection))
+        source_id = _confirm_source(job, profile, postgres.fingerprint(connection))
         queries = configured.queries(profile, postgres.describe(connection))
         wanted = job["options"].get("selected_types") or list(queries)
         # In the order of all types, so that two jobs can never wait for each other's types.
@@ -120,7 +120,7 @@ def _rest(job: Job, parent: Job, profile: profiles.Profile) -> Plan:
     source_id = profile["source_id"]
     if reads:
         with _connected(profile) as connection:
-            source_id = _confirm_source(profile, postgres.fingerprint(connection))
+            source_id = _confirm_source(job, profile, postgres.fingerprint(connection))
     if source_id != plan["source_id"]:
         raise Fatal("The profile now leads to another database than the job that is retried", code="source_changed")
     telemetry.count(rows=sum(type_plan["rows"] for type_plan in plan["types"]))
@@ -151,10 +151,12 @@ def _planned(connection: sessions.Session, query: Query, filters: dict[str, Any]
         raise
 
 
-def _confirm_source(profile: profiles.Profile, fingerprint: str) -> str:
+def _confirm_source(job: Job, profile: profiles.Profile, fingerprint: str) -> str:
     """The identity of the profile's records; a database other than the one that has to be there stops the job."""
-    identity = identities.confirm(profile, fingerprint)
+    identity = identities.confirm(profile, fingerprint, jobs.still_running(job))
     if identity is None:
+        if not jobs.is_running(job):
+            raise chunks.Stopping
         raise Fatal("The profile now leads to another database than the one it imported before", code="source_changed")
     return identity
 

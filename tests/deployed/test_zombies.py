@@ -123,6 +123,14 @@ def test_a_zombie_from_anywhere_changes_nothing(tiny_db: Database, generator: ra
         pass
 
 
+@pytest.mark.parametrize("what", ["cancelled", "failed"])
+def test_a_plan_whose_job_has_ended_does_not_say_which_database_the_profile_imports(
+    tiny_db: Database, what: str
+) -> None:
+    """Between reading the job and connecting: of a profile that has imported nothing, any database will still do."""
+    assert haunt(tiny_db, "tickets", "plan", (1, "after"), what)
+
+
 def test_of_two_plans_the_first_stored_stands(tiny_db: Database) -> None:
     """One looked before the source grew and came back after the other's plan was stored: both answer with that."""
     world = one(tiny_db, "tickets")

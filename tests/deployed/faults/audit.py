@@ -50,20 +50,19 @@ def stored(org: str) -> tuple[list[Item], dict[str, str], dict[str, str]]:
 LOGGED = {"leases", "error", "note", "waiting_for", "waiting_since", "current_type"}
 """Attributes that say who was at work or what went wrong on the way: of an ended job nobody decides by them."""
 
-FOUND_OUT = {"source_id"}
-"""Which database a profile leads to is true whoever finds it out, and is kept on profile and SOURCE# items."""
-
 
 def snapshot(org: str) -> dict[str, str]:
-    """Both tables' items of the organisation, as text that is equal when they are, but for LOGGED and FOUND_OUT."""
+    """Both tables' items of the organisation, as text that is equal when they are, but for LOGGED.
+
+    A SOURCE# item is true whoever writes it.
+    """
     found = {}
     for table in ("state", "records"):
         for item in scan(table, f"O#{org}"):
             kind = item["sk"].split("#")[0]
             if kind == "SOURCE" or (kind == "LOCK" and _is_free(org, item["job"])):
                 continue
-            ignored = LOGGED | FOUND_OUT if kind == "PROFILE" else LOGGED
-            told = {name: value for name, value in item.items() if name not in ignored}
+            told = {name: value for name, value in item.items() if name not in LOGGED}
             found[f"{table} {item['pk']} {item['sk']}"] = json.dumps(told, sort_keys=True)
     return found
 
