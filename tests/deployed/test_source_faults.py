@@ -153,6 +153,7 @@ class Writer(threading.Thread):
             text = f"changed {self.turns}"
             connection.execute(f"UPDATE {table} SET {column} = %s WHERE id = %s", [text, number])  # type: ignore[call-overload]
             self.touched.add((name, str(number)))
+            self.inserted.discard((name, str(number)))  # it may be read as it was between the two
 
     def insert(self, connection: psycopg.Connection[Any]) -> None:
         with connection.transaction():
