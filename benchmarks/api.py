@@ -103,7 +103,7 @@ def furnished() -> Table:
     }
     counted = {
         f"{name}_{word}": 1000 for name in job["types"] for word in ("planned", "extracted", "decided", "created")
-    }  # type: ignore[attr-defined]
+    }
     table.put(keys.job(ORG, JOB), job | counted)
     return table
 

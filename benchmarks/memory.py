@@ -128,7 +128,7 @@ def _work(step: str, events: list[Event]) -> Event:
     for service in ("dynamodb", "s3"):
         client(service)
     if step == "baseline":
-        from chalicelib.steps import decide, extract, finish, load, match, plan, transform  # noqa: F401
+        from chalicelib.steps import decide, extract, finish, load, match, plan, transform  # noqa: F401 -- and the steps'
     answers = [invoke(step, event) for event in events]
     return {"peak": _most(), "answers": answers}
 

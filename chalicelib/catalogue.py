@@ -5,6 +5,8 @@ is said of a table is what pg_catalog says. No value goes into these texts, so t
 sign.
 """
 
+# ruff: noqa: S608 -- no value goes into these texts
+
 from __future__ import annotations
 
 from collections import defaultdict
@@ -90,7 +92,7 @@ CHECK = f"""
 SELECT current_setting('server_version'), current_database(),
   (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND {_OWN}),
-  pg_size_pretty(pg_database_size(current_database()))"""  # noqa: S608 -- no value goes in
+  pg_size_pretty(pg_database_size(current_database()))"""
 
 TABLES = f"""
 SELECT c.oid::int8, n.nspname, c.relname,
@@ -102,12 +104,12 @@ SELECT c.oid::int8, n.nspname, c.relname,
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_description d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0
 WHERE {_LISTED}
-ORDER BY n.nspname <> 'public', n.nspname, c.relname"""  # noqa: S608
+ORDER BY n.nspname <> 'public', n.nspname, c.relname"""
 
 HEIRS = f"""
 SELECT i.inhrelid::int8, i.inhparent::int8, c.relispartition, greatest(c.reltuples, 0)::int8
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'f') AND {_OWN}"""  # noqa: S608
+WHERE c.relkind IN ('r', 'p', 'f') AND {_OWN}"""
 
 TYPES = """
 SELECT t.oid::int8, t.typtype::text, t.typbasetype::int8, format_type(t.typbasetype, t.typtypmod), t.typnotnull,
@@ -122,7 +124,7 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY AS pair(own, other, place)
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = pair.own
 JOIN pg_attribute b ON b.attrelid = f.oid AND b.attnum = pair.other
-WHERE k.contype = 'f' AND {_LISTED} ORDER BY c.relname, n.nspname, k.conname, pair.place"""  # noqa: S608
+WHERE k.contype = 'f' AND {_LISTED} ORDER BY c.relname, n.nspname, k.conname, pair.place"""
 
 SERVER = """
 SELECT current_setting('server_version'), pg_encoding_to_char(encoding), datcollate
@@ -140,7 +142,7 @@ FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_description d ON d.objoid = a.attrelid AND d.classoid = 'pg_class'::regclass AND d.objsubid = a.attnum
 WHERE a.attnum > 0 AND NOT a.attisdropped AND {_LISTED}
-ORDER BY a.attrelid, a.attnum"""  # noqa: S608
+ORDER BY a.attrelid, a.attnum"""
 
 
 def indexes(server_version: int) -> str:
@@ -150,7 +152,7 @@ def indexes(server_version: int) -> str:
 SELECT i.indrelid::int8, i.indisprimary, i.indisunique, i.indpred IS NULL, {over}::int8, i.indkey::text
 FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indisvalid AND i.indexprs IS NULL AND {_LISTED}
-ORDER BY i.indrelid, i.indisprimary DESC, {over}, i.indexrelid"""  # noqa: S608
+ORDER BY i.indrelid, i.indisprimary DESC, {over}, i.indexrelid"""
 
 
 class Described:

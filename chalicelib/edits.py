@@ -280,6 +280,6 @@ def _moment(value: str | None) -> str | None:
 @cache
 def _adapter(record_type: str) -> TypeAdapter[dict[str, Any]]:
     shape, _ = _shape(record_type)
-    kinds = TypedDict("Fields", shape, total=False)  # type: ignore[misc]
+    kinds = TypedDict("Fields", shape, total=False)  # type: ignore[misc]  # its fields are known only at run time
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
-    return TypeAdapter(with_config(config)(kinds))  # type: ignore[arg-type]
+    return TypeAdapter(with_config(config)(kinds))  # type: ignore[arg-type]  # likewise

@@ -49,11 +49,11 @@ def _text(option: Declaration, value: Any) -> str | None:
     return None if fits else "format"
 
 
-def _integer(option: Declaration, value: Any) -> str | None:  # noqa: ARG001
+def _integer(option: Declaration, value: Any) -> str | None:
     return None if type(value) is int else "int_type"
 
 
-def _boolean(option: Declaration, value: Any) -> str | None:  # noqa: ARG001
+def _boolean(option: Declaration, value: Any) -> str | None:
     return None if type(value) is bool else "bool_type"
 
 
@@ -61,7 +61,7 @@ def _choice(option: Declaration, value: Any) -> str | None:
     return None if value in tuple(option["choices"]) else "selected"
 
 
-def _timezone(option: Declaration, value: Any) -> str | None:  # noqa: ARG001
+def _timezone(option: Declaration, value: Any) -> str | None:
     return None if isinstance(value, str) and value in _zones() else "selected"
 
 

@@ -72,7 +72,7 @@ def within(seconds: float, work: Callable[[Tell], Found], *, heard: Tell = lambd
             if kind == "told":
                 heard(said)
             elif kind == "found":
-                return said  # type: ignore[no-any-return]
+                return said  # type: ignore[no-any-return]  # what the work returned
             else:
                 raise _rebuilt(*said)
     finally:

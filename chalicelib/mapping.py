@@ -190,14 +190,15 @@ def _fields(target: Target) -> dict[str, tuple[Any, bool]]:
 
 
 def _column(kind: Any, *, required: bool) -> TypeAdapter[list[Any]]:
-    return TypeAdapter(list[kind if required else kind | None], config=_LENIENT)  # type: ignore[arg-type, misc]
+    value = kind if required else kind | None
+    return TypeAdapter(list[value], config=_LENIENT)  # type: ignore[valid-type]  # known only at run time
 
 
 def _record(fields: dict[str, tuple[Any, bool]]) -> TypeAdapter[Record]:
     """Whole records as typed dicts: validating those makes plain dicts, without a model object on the way."""
     kinds = {name: Required[kind] if required else kind for name, (kind, required) in fields.items()}
-    shape = TypedDict("Shape", kinds, total=False)  # type: ignore[misc]
-    return TypeAdapter(with_config(ConfigDict(extra="forbid", **_LENIENT))(shape))  # type: ignore[arg-type]
+    shape = TypedDict("Shape", kinds, total=False)  # type: ignore[misc]  # its fields are known only at run time
+    return TypeAdapter(with_config(ConfigDict(extra="forbid", **_LENIENT))(shape))  # type: ignore[arg-type]  # likewise
 
 
 def _annotation(info: FieldInfo) -> Any:

@@ -4,6 +4,8 @@ In: the catalogue's answers to OF_THE_USER and OF_ITS_TABLES. Out: `Privileges`,
 a user that can only read. No value goes into these texts, so they carry no placeholder and no percent sign.
 """
 
+# ruff: noqa: S608 -- no value goes into these texts
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -29,7 +31,7 @@ SELECT r.rolsuper, r.rolbypassrls, r.rolcreaterole OR r.rolcreatedb OR r.rolrepl
     ORDER BY n.nspname LIMIT {NAMED + 1}),
   ARRAY(SELECT DISTINCT n.nspname::text FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid
     WHERE {_OWN} AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1 LIMIT {NAMED + 1})
-FROM pg_roles r WHERE r.rolname = current_user"""  # noqa: S608 -- no value goes in
+FROM pg_roles r WHERE r.rolname = current_user"""
 
 OF_ITS_TABLES = f"""
 SELECT count(*),
@@ -42,7 +44,7 @@ FROM (SELECT CASE WHEN n.nspname = 'public' THEN '' ELSE n.nspname::text || '.' 
       OR has_any_column_privilege(c.oid, 'INSERT, UPDATE')) AS writable,
     row_security_active(c.oid) AS hidden
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f') AND NOT c.relispartition AND {_OWN}) AS t"""  # noqa: S608
+  WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f') AND NOT c.relispartition AND {_OWN}) AS t"""
 
 
 class Warned(TypedDict):

@@ -9,6 +9,8 @@ Every value is bound as text without a type, so PostgreSQL reads it as what it i
 an integer column and '5' beside a text one.
 """
 
+# ruff: noqa: S608 -- what goes in is what the docstring says
+
 from __future__ import annotations
 
 import re
@@ -197,11 +199,11 @@ def boundaries(query: Query, chunk_rows: int, *, chunk_bytes: int) -> Statement:
     window = f"WINDOW keys AS (ORDER BY {', '.join(['unkeyed', *names] if len(names) > 1 else names)})"
     # OFFSET 0 keeps PostgreSQL from measuring after the sort, which would carry every text through it.
     inner = f"SELECT {measured}\n{_from(query, _needed(query))}{where}\nOFFSET 0"
-    found = f"SELECT *, {unkeyed} AS unkeyed FROM (\n{inner}\n) AS measured"  # noqa: S608 -- see the docstring
-    placed = f"SELECT *, {columns} FROM (\n{found}\n) AS found {window}"  # noqa: S608
+    found = f"SELECT *, {unkeyed} AS unkeyed FROM (\n{inner}\n) AS measured"
+    placed = f"SELECT *, {columns} FROM (\n{found}\n) AS found {window}"
     shown = ", ".join(["upto", size, "unkeyed", *(f"{name}::text" for name in names)])
     ends = f"unkeyed IS DISTINCT FROM behind OR NOT unkeyed AND ({' OR '.join(full)})"
-    text = f"{_with(query)}SELECT DISTINCT {shown} FROM (\n{placed}\n) AS placed\nWHERE {ends}\nORDER BY upto"  # noqa: S608
+    text = f"{_with(query)}SELECT DISTINCT {shown} FROM (\n{placed}\n) AS placed\nWHERE {ends}\nORDER BY upto"
     return text, values
 
 

@@ -70,7 +70,7 @@ class Join(_Part):
     alias: Name | None = None
     on: Expression | None = None
     leftColumn: Expression | None = None  # noqa: N815 -- as the import API's reference has it
-    rightColumn: Expression | None = None  # noqa: N815
+    rightColumn: Expression | None = None  # noqa: N815 -- likewise
     condition: Expression | None = None
 
 

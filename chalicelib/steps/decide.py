@@ -22,7 +22,7 @@ class Event(ChunkEvent):
 
 
 @step
-def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
+def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:
     """Decide the chunk, unless it has been."""
     record_type, number = event["type"], event["chunk"]
     job, chunk = chunks.with_job(event["org"], event["job"], record_type, number, now())

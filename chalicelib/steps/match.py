@@ -35,7 +35,7 @@ class Event(TypeEvent):
 
 
 @step
-def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
+def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:
     """Settle which chunks are decided, unless it has been."""
     job = running(event, now)
     org, record_type = job["org"], event["type"]

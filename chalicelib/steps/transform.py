@@ -20,7 +20,7 @@ class Event(extract.Event):
 
 
 @step
-def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:  # noqa: ARG001
+def run(event: Event, *, now: Clock, remaining: Clock) -> dict[str, Any]:
     """Map and validate the chunk, unless it has been."""
     record_type, number = event["type"], event["chunk"]
     job, chunk = chunks.with_job(event["org"], event["job"], record_type, number, now())

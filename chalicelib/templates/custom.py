@@ -17,6 +17,6 @@ CREATED_AT = "2026-01-01T00:00:00Z"
 OPTIONS: tuple[Option, ...] = ()
 
 
-def queries(options: dict[str, Any], schema: dict[str, Any] | None = None) -> dict[str, Query]:  # noqa: ARG001
+def queries(options: dict[str, Any], schema: dict[str, Any] | None = None) -> dict[str, Query]:
     """None: they are saved on the profile."""
     return {}

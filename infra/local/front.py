@@ -179,7 +179,7 @@ class _Exchange(BaseHTTPRequestHandler):
             self.wfile.write(content)
             self.wfile.flush()
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 -- the signature it overrides
         """What the standard library refuses (a malformed request line, too many headers), in the same body."""
         self.request_version = self.protocol_version  # it may not have come that far
         self.refuse(HTTPStatus(code), f"{HTTPStatus(code).phrase}.")

@@ -87,11 +87,11 @@ class Chance:
         """A moment something was made: mostly the last years, some imported history, a few broken clocks."""
         draw = self.random.random()
         if draw < 0.003:
-            return dt.datetime(1970, 1, 1)  # noqa: DTZ001
+            return dt.datetime(1970, 1, 1)  # noqa: DTZ001 -- likewise
         if draw < 0.006:
-            return dt.datetime(2099, 12, 31, 23, 59, 59)  # noqa: DTZ001
+            return dt.datetime(2099, 12, 31, 23, 59, 59)  # noqa: DTZ001 -- likewise
         if draw < 0.05:
-            return dt.datetime(2009, 1, 1) + dt.timedelta(seconds=self.number(0, 150_000_000))  # noqa: DTZ001
+            return dt.datetime(2009, 1, 1) + dt.timedelta(seconds=self.number(0, 150_000_000))  # noqa: DTZ001 -- likewise
         return NOW - dt.timedelta(seconds=int(self.random.expovariate(1 / 4e7)) % 250_000_000)
 
     def address(self, first: str, last: str, domain: str | None = None) -> str:
@@ -115,7 +115,7 @@ class Chance:
 
     def phone(self) -> str:
         """A phone number as people write it."""
-        digits = "".join(self.pick("0123456789") for _ in range(9))  # type: ignore[arg-type]
+        digits = "".join(self.pick("0123456789") for _ in range(9))  # type: ignore[arg-type]  # a text is a sequence too
         return self.one(
             f"+1 ({digits[:3]}) {digits[3:6]}-{digits[6:]}1",
             f"0{digits}",
