@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib import audit, configured, dynamo, encryption, keys, profiles
+from chalicelib import audit, configured, encryption, profiles
 from chalicelib.errors import Fatal, Invalid
 from chalicelib.preconditions import UNSAID, IfMatch
 from chalicelib.profiles import Profile
@@ -56,12 +56,7 @@ def make(
         "created_at": now,
         "updated_at": now,
     }
-    put = dynamo.put_operation("state", keys.profile(org, copy_id), copy, condition="attribute_not_exists(#pk)")
-    try:
-        dynamo.transact([("Put", put), audit.line(org, user, "profile.duplicated", f"profile/{profile_id}")])
-    except dynamo.Refused:
-        return original, profiles.get(org, copy_id)
-    return original, copy
+    return original, profiles.insert(copy, audit.line(org, user, "profile.duplicated", f"profile/{profile_id}"))
 
 
 def show(copy: Profile) -> dict[str, Any]:

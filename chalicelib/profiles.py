@@ -78,9 +78,15 @@ def create(org: str, user: dict[str, str], values: Mapping[str, Any], *, profile
         "created_at": now,
         "updated_at": now,
     }
+    return insert(profile, audit.line(org, user, "profile.created", f"profile/{profile_id}"))
+
+
+def insert(profile: Profile, line: dynamo.Operation) -> Profile:
+    """Store a new profile with its audit line, or find it as an earlier attempt has made it."""
+    org, profile_id = profile["org"], profile["id"]
     put = dynamo.put_operation("state", keys.profile(org, profile_id), profile, condition="attribute_not_exists(#pk)")
     try:
-        dynamo.transact([("Put", put), audit.line(org, user, "profile.created", f"profile/{profile_id}")])
+        dynamo.transact([("Put", put), line])
     except dynamo.Refused:
         return get(org, profile_id)
     return profile

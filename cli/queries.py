@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cli import connect, terminal
 from cli.connect import PROFILES
-from cli.failures import FAILED, USAGE, Failure
+from cli.failures import FAILED, Failure
 from cli.terminal import Json
 
 app = typer.Typer(
@@ -62,7 +62,7 @@ def _add(shown: Any, what: str, one: dict[str, Any], text: str) -> None:
 def validate(ctx: typer.Context, profile: Profile, file: File, as_json: Json = False) -> None:
     """Let the database plan a query, without running it. Exit code 1 when something is wrong with it."""
     api = connect.client(ctx)
-    found = api.post(f"{PROFILES}/{connect.profile(api, profile)['id']}/builder/validate", _read(file))
+    found = api.post(f"{PROFILES}/{connect.profile(api, profile)['id']}/builder/validate", terminal.read_object(file))
     if as_json:
         terminal.print_json(found)
     elif found["valid"]:
@@ -92,7 +92,7 @@ def preview(
     api = connect.client(ctx)
     path = f"{PROFILES}/{connect.profile(api, profile)['id']}"
     if file is not None:
-        found = api.post(f"{path}/preview-query", _read(file) | {"limit": limit})
+        found = api.post(f"{path}/preview-query", terminal.read_object(file) | {"limit": limit})
         parts = {"": found | {"errors": {}}}
     else:
         found = api.get(f"{path}/preview", limit=limit, **({"query_type": record_type} if record_type else {}))
@@ -129,7 +129,7 @@ def _cell(value: Any) -> str:
 def save(ctx: typer.Context, profile: Profile, file: File, as_json: Json = False) -> None:
     """Save a query for its record type, in the place of the one the profile has."""
     api = connect.client(ctx)
-    answer = api.post(f"{PROFILES}/{connect.profile(api, profile)['id']}/queries", _read(file))
+    answer = api.post(f"{PROFILES}/{connect.profile(api, profile)['id']}/queries", terminal.read_object(file))
     terminal.print_json(answer["profile"]) if as_json else terminal.note(answer["message"] + ".")
 
 
@@ -169,16 +169,6 @@ def delete(
     terminal.confirm_deletion(question, yes=yes)
     answer = api.delete(f"{PROFILES}/{found['id']}/queries/{record_type}")
     terminal.print_json(answer["profile"]) if as_json else terminal.note(answer["message"] + ".")
-
-
-def _read(file: typer.FileText) -> dict[str, Any]:
-    try:
-        body = json.load(file)
-    except ValueError as error:
-        raise Failure(f"{file.name} is no JSON: {error}.", exit_code=USAGE) from None
-    if not isinstance(body, dict):
-        raise Failure(f"{file.name} is no JSON object.", exit_code=USAGE)
-    return body
 
 
 def _print_sql(text: str) -> None:

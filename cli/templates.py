@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +10,6 @@ from rich.text import Text
 from cli import connect, terminal
 from cli.client import Client
 from cli.connect import TEMPLATES
-from cli.failures import USAGE, Failure
 from cli.terminal import Json
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Templates: list, show, create, edit, delete.")
@@ -89,13 +87,7 @@ def delete(
 
 
 def _read(file: typer.FileText) -> dict[str, Any]:
-    try:
-        body = json.load(file)
-    except ValueError as error:
-        raise Failure(f"{file.name} is no JSON: {error}.", exit_code=USAGE) from None
-    if not isinstance(body, dict):
-        raise Failure(f"{file.name} is no JSON object.", exit_code=USAGE)
-    return {name: value for name, value in body.items() if name not in _MADE_BY_WHARF}
+    return {name: value for name, value in terminal.read_object(file).items() if name not in _MADE_BY_WHARF}
 
 
 def _done(answer: dict[str, Any], *, as_json: bool) -> None:

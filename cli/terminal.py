@@ -59,6 +59,17 @@ def print_json(value: Any) -> None:
     sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
 
 
+def read_object(file: typer.FileText) -> dict[str, Any]:
+    """The JSON object a file holds, `-` being standard input. Raises Failure."""
+    try:
+        body = json.load(file)
+    except ValueError as error:
+        raise Failure(f"{file.name} is no JSON: {error}.", exit_code=USAGE) from None
+    if not isinstance(body, dict):
+        raise Failure(f"{file.name} is no JSON object.", exit_code=USAGE)
+    return body
+
+
 def note(text: str) -> None:
     """A line about the way, on stderr."""
     err().print(Text(text), soft_wrap=True)
