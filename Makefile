@@ -16,6 +16,9 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
+# All tests in two processes, of which one has the deployed stack to itself; some, in one.
+PYTEST := -m pytest $(if $(TESTS),$(TESTS),-n 2)
+
 CONVERSATIONS ?= 2000
 ARCH ?= x86_64
 export CONVERSATIONS SEED ONCE PORT STATE
@@ -53,7 +56,7 @@ run: $(STAMP) ## import a FreeScout database through the deployed stack, then se
 	@exec $(PY) -m infra.local.run
 
 test: $(STAMP) ## all tests
-	@exec $(PY) -m pytest $(TESTS)
+	@exec $(PY) $(PYTEST)
 
 faults: $(STAMP) ## the loops that the tests sample, in full
 	@exec $(PY) -m pytest -m exhaustive $(TESTS)
@@ -62,7 +65,7 @@ check: $(STAMP) ## format, lint, types, tests
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
-	@exec $(PY) -m pytest $(TESTS)
+	@exec $(PY) $(PYTEST)
 
 format: $(STAMP) ## let ruff put the code in shape
 	@$(PY) -m ruff format .

@@ -11,9 +11,11 @@ import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from chalicelib import sessions
 from chalicelib.network import Address
@@ -24,6 +26,19 @@ CONVERSATIONS = 300
 
 SEED = os.environ.get("SEED") or str(secrets.randbelow(10**6))
 """Of everything drawn by chance in one run: another one each time, unless it is given."""
+
+os.environ["SEED"] = SEED  # the workers' as well
+
+
+class _Rooms(LoadScopeScheduling):
+    """Who runs what when several workers share the tests: files stay whole, and one worker has the deployed stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "deployed" if nodeid.startswith("tests/deployed/") else nodeid.split("::", 1)[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Rooms(config, log)
 
 
 def pytest_report_header() -> str:
