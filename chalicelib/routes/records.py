@@ -21,6 +21,12 @@ routes = Routes()
 _ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
+def _with_unique_keys(schema: dict[str, Any]) -> None:
+    """What a record of any type can be looked up by."""
+    for name in sorted({key for record_type in targets.names() for key in targets.get(record_type).UNIQUE_KEYS}):
+        schema["properties"][name] = {"type": "string", "description": "Of the types that have this unique key."}
+
+
 class RecordsQuery(Query):
     """external_id: the id in the source. parent: the id of the record these belong to (a note's ticket).
 
@@ -28,7 +34,7 @@ class RecordsQuery(Query):
     given by the page before in `next_cursor`; lookups answer all they find.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra=_with_unique_keys)
     __pydantic_extra__: dict[str, str] = Field(init=False)
 
     external_id: _ExternalId | None = None

@@ -17,7 +17,7 @@ import pytest
 import schemathesis
 from chalice.test import Client
 
-from chalicelib import openapi, problems, rates
+from chalicelib import openapi, problems, rates, targets
 from chalicelib.access import Permission
 from chalicelib.paths import METHODS, PATHS
 from chalicelib.requests import Endpoint, NoBody
@@ -107,6 +107,14 @@ def _parts(annotation: Any) -> Iterator[Any]:
     for one in get_args(annotation):
         yield one
         yield from _parts(one)
+
+
+def test_a_record_is_looked_up_by_every_unique_key_of_any_type() -> None:
+    kinds = [targets.get(name) for name in targets.names()]
+    unique = {key for kind in kinds for key in kind.UNIQUE_KEYS}
+    assert unique
+    asked = document()["paths"]["/api/records/{record_type}"]["get"]["parameters"]
+    assert unique <= {one["name"] for one in asked if one["in"] == "query"}
 
 
 @EACH
