@@ -66,9 +66,8 @@ def by_external(org: str, record_type: str, external_id: str) -> list[Record]:
     """The records a source's row became, one for each database this organisation imported the type from."""
     wanted: list[Key] = []
     links: list[Key] = []
-    for source in sources(org):
-        origin = source["origins"].get(record_type)
-        if origin:
+    for source in dynamo.query("state", f"O#{org}", prefix="SOURCE#"):
+        for origin in source.get(record_type, ()):
             derived = keys.record_id(org, record_type, source["id"], origin, external_id)
             wanted.append(keys.record(org, record_type, derived))
             links.append(keys.link(org, record_type, source["id"], origin, external_id))
@@ -78,9 +77,16 @@ def by_external(org: str, record_type: str, external_id: str) -> list[Record]:
     return [record for record in found.values() if not record.get("deleted")]
 
 
-def sources(org: str) -> list[dict[str, Any]]:
-    """The databases this organisation has imported from: {id, origins: {type: table}}."""
-    return list(dynamo.query("state", f"O#{org}", prefix="SOURCE#"))
+def note_origins(org: str, source_id: str, origins: dict[str, str]) -> None:
+    """Remember, for `by_external`, where a database's external ids come from. What is known stays known: each profile,
+    and each job of one, knows only its own.
+
+    origins: type -> name of the table or query.
+    """
+    if origins:
+        names = {record_type: {origin} for record_type, origin in origins.items()}
+        added = ", ".join(f"#{record_type} :{record_type}" for record_type in names)
+        dynamo.update("state", keys.source(org, source_id), f"SET #id = :id ADD {added}", {"id": source_id} | names)
 
 
 def listing(

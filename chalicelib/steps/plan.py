@@ -17,7 +17,6 @@ from chalicelib import (
     chunks,
     configured,
     connections,
-    dynamo,
     identities,
     jobs,
     keys,
@@ -26,6 +25,7 @@ from chalicelib import (
     plans,
     profiles,
     ranges,
+    records,
     remains,
     sessions,
     settings,
@@ -234,8 +234,7 @@ def _freeze(job: Job, plan: Plan) -> Job:
 
     Of two plans the first stands; a job that is being cancelled takes none.
     """
-    source = keys.source(job["org"], plan["source_id"])
-    dynamo.put("state", source, {"id": plan["source_id"], "origins": plan["origins"]})  # to look up external ids by
+    records.note_origins(job["org"], plan["source_id"], plan["origins"])
     planned = {f"{type_plan['type']}_planned": type_plan["rows"] for type_plan in plan["types"]}
     values = {
         "plan": plans.freeze(job, plan),

@@ -18,7 +18,7 @@ HASH = "5" * 64
 def given(api: Api, record_type: str, ext: str, *, refs: dict[str, Any] | None = None, **data: Any) -> str:
     """A record as an import leaves it, with its claim. Returns its id."""
     record_id = keys.record_id(api.org, record_type, SOURCE, record_type, ext)
-    dynamo.put("state", keys.source(api.org, SOURCE), {"id": SOURCE, "origins": {record_type: record_type}})
+    records.note_origins(api.org, SOURCE, {record_type: record_type})
     held = [("email", data["email"].lower())] if "email" in data else []
     item: Item = {
         "origin": {"source": SOURCE, "table": record_type, "ext": ext, "at": "2026-01-01T10:00:00Z"},

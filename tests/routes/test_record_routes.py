@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import chunks, dynamo, jobs, keys, ledger
+from chalicelib import chunks, dynamo, jobs, keys, ledger, records
 from tests.routes.conftest import Api
 from tests.routes.test_job_routes import started
 
@@ -20,7 +20,7 @@ ONLY_ONE = "Only one key can be asked for at a time."
 def stored(api: Api, record_type: str, external_id: str, *, parent: str | None = None, **data: Any) -> str:
     """A record as `load` leaves it, with its claim when it has an e-mail address. Returns its id."""
     record_id = keys.record_id(api.org, record_type, SOURCE, record_type, external_id)
-    dynamo.put("state", keys.source(api.org, SOURCE), {"id": SOURCE, "origins": {record_type: record_type}})
+    records.note_origins(api.org, SOURCE, {record_type: record_type})
     item = {
         "origin": {"source": SOURCE, "table": record_type, "ext": external_id, "at": "2026-01-01T10:00:00Z"},
         "data": data,
@@ -50,6 +50,16 @@ def test_one_record_comes_bare(api: Api) -> None:
     shown = answer.json_body
     assert (shown["id"], shown["type"], shown["external_id"]) == (record_id, "agents", "7")
     assert (shown["email"], shown["name"]) == ("Ada@Example.com", "Ada")
+
+
+def test_a_record_is_found_by_its_external_id_whatever_was_imported_from_its_database_later(api: Api) -> None:
+    record_id = stored(api, "agents", "7")
+    records.note_origins(api.org, SOURCE, {"tickets": "conversations"})
+    assert ids(api.get(f"{RECORDS}/agents", external_id="7")) == [record_id]
+    records.note_origins(api.org, SOURCE, {"agents": "users", "tickets": "conversations"})
+    assert ids(api.get(f"{RECORDS}/agents", external_id="7")) == [record_id]
+    assert ids(api.get(f"{RECORDS}/tickets", external_id="7")) == []
+    records.note_origins(api.org, SOURCE, {})
 
 
 def test_records_are_found_by_key_and_by_external_id(api: Api) -> None:
