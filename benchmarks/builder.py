@@ -1,8 +1,8 @@
 """Live feedback of the query builder: validate and preview, against psycopg asking the very same directly.
 
 Both sides open a connection of their own, as every request does. Ours also reads the stored password, checks every
-expression, asks in a thread that can be given up, maps the rows and looks for what may be unwise; the schema is warm, as
-it is for all but the first of a row of requests.
+expression, asks in a thread that can be given up, maps the rows and looks for what may be unwise; the schema is warm,
+as it is for all but the first of a row of requests.
 """
 
 from __future__ import annotations
