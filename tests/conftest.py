@@ -6,6 +6,7 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Generator, Iterator
@@ -28,6 +29,8 @@ SEED = os.environ.get("SEED") or str(secrets.randbelow(10**6))
 """Of everything drawn by chance in one run: another one each time, unless it is given."""
 
 os.environ["SEED"] = SEED  # the workers' as well
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored, and all that it starts
 
 
 class _Rooms(LoadScopeScheduling):

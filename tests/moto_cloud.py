@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import boto3
+import moto.dynamodb.models
 import pytest
 from moto import mock_aws
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.table import Table
 
 from chalicelib import clients, settings
 
@@ -43,10 +50,34 @@ _WITH_CHILDREN = {
 def cloud() -> Iterator[None]:
     """An account, empty at the module's start, and settings that point at it. Tests keep apart by organisation."""
     with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
+        monkeypatch.setattr(DynamoDBBackend, "transact_write_items", _transact)
+        monkeypatch.setattr(moto.dynamodb.models, "copy", SimpleNamespace(deepcopy=_copied))
         _furnish(monkeypatch)
         _forget()
         yield
     _forget()
+
+
+# moto copies a table anew for each operation of a transaction, seventy times for the end of a job. Once is enough.
+
+_transact_write_items = DynamoDBBackend.transact_write_items
+_transaction = threading.local()
+
+
+def _transact(backend: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
+    _transaction.copies = {}
+    try:
+        _transact_write_items(backend, transact_items)
+    finally:
+        del _transaction.copies
+
+
+def _copied(one: Any) -> Any:
+    if not isinstance(one, Table):
+        return copy.deepcopy(one)
+    if one.name not in _transaction.copies:
+        _transaction.copies[one.name] = copy.deepcopy(one)
+    return _transaction.copies[one.name]
 
 
 def _furnish(monkeypatch: pytest.MonkeyPatch) -> None:
