@@ -144,7 +144,7 @@ def test_tables_of_the_same_name_are_told_apart_by_their_schemas(empty_db: Datab
 
 def test_millions_of_rows_are_told_from_statistics_and_no_rows_as_none(empty_db: Database) -> None:
     fill(empty_db, "CREATE TABLE many (id int PRIMARY KEY); CREATE TABLE none (id int); CREATE TABLE hidden (id int); "
-         "CREATE ROLE looker LOGIN PASSWORD 'x'; GRANT SELECT ON many TO looker")  # fmt: skip
+         "CREATE ROLE onlooker LOGIN PASSWORD 'x'; GRANT SELECT ON many TO onlooker")  # fmt: skip
     with psycopg.connect(empty_db.dsn, autocommit=True) as admin:
         admin.execute("UPDATE pg_class SET reltuples = 4200000, relpages = 50000 WHERE relname = 'many'")
     try:
@@ -152,11 +152,11 @@ def test_millions_of_rows_are_told_from_statistics_and_no_rows_as_none(empty_db:
         assert (table(found, "many")["row_count"], table(found, "none")["row_count"]) == (4_200_000, 0)
         assert "readable" not in table(found, "hidden")
         with psycopg.connect(empty_db.dsn, autocommit=True) as admin:
-            admin.execute("SET ROLE looker")
+            admin.execute("SET ROLE onlooker")
             rows = sorted(admin.execute(postgres.catalogue.TABLES.encode()).fetchall(), key=lambda row: str(row[2]))
         assert [(row[2], row[6]) for row in rows] == [("hidden", False), ("many", True), ("none", False)]
     finally:
-        fill(empty_db, "DROP OWNED BY looker; DROP ROLE looker")
+        fill(empty_db, "DROP OWNED BY onlooker; DROP ROLE onlooker")
 
 
 def test_a_large_database_is_one_round_of_a_few_questions(empty_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
