@@ -48,8 +48,8 @@ def awaited(seconds: float, work: Callable[[], Found]) -> Found:
     try:
         return outcome.result(timeout=max(0, seconds))
     except TimeoutError:
-        if outcome.done():
-            raise  # the work's own
+        if outcome.done():  # the work's own, or it ended just now
+            return outcome.result()
         raise Overdue from None
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -137,3 +138,33 @@ def test_in_a_thread_what_the_work_raises_is_raised_at_once(error: Exception) ->
     with pytest.raises(type(error)) as raised:
         isolation.awaited(60, fail)
     assert raised.value is error
+
+
+class Late(Future[Any]):
+    """A result that comes between the end of the wait and the next look."""
+
+    def result(self, timeout: float | None = None) -> Any:
+        try:
+            return super().result(timeout)
+        except TimeoutError:
+            super().exception(10)
+            raise
+
+
+@pytest.mark.parametrize("error", [None, ValueError("x"), TimeoutError("its own")])
+def test_in_a_thread_work_that_ends_as_its_time_does_is_not_lost(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> str:
+        time.sleep(0.3)
+        if error:
+            raise error
+        return "found"
+
+    monkeypatch.setattr(isolation, "Future", Late)
+    if error is None:
+        assert isolation.awaited(0.05, work) == "found"
+    else:
+        with pytest.raises(type(error)) as raised:
+            isolation.awaited(0.05, work)
+        assert raised.value is error
