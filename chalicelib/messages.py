@@ -83,6 +83,8 @@ _SENTENCES = {
     "sql_qualified_call": "The {field} calls {name}; a function is called by its plain name, without schema or quotes.",
     "sql_aggregate": "The {field} calls {name}, which works on many rows; it may look at one row alone.",
     "sql_clock": "The {field} uses {name}, which is different at every run.",
+    "sql_composed": "The {field} makes a {name} of a text that is put together from literals alone; "
+    "write that as one literal.",
     "sql_arguments": "The {field} calls {name} with {count} arguments; it takes {allowed}.",
     "sql_argument": "The {field} calls {name}, whose argument {place} must be {must}.",
     "sql_pattern": "The {field} has a regular expression with {reason}, which is not allowed.",

@@ -152,5 +152,13 @@ CLOCKS = _words(
 SESSION_WORDS = _words("user current_user session_user current_role current_schema current_catalog")
 """Functions that are written without brackets, where no column has that name."""
 
+TEXTUAL = _words(
+    "lower upper initcap reverse md5 trim btrim ltrim rtrim to_hex left right string_to_array concat concat_ws "
+    "split_part translate replace substr substring lpad rpad repeat regexp_replace regexp_match encode to_char "
+    "json_extract_path json_extract_path_text jsonb_extract_path jsonb_extract_path_text to_json to_jsonb "
+    "array_to_string json_typeof jsonb_typeof"
+)
+"""Functions that make a text, or what holds one; but chr, which makes one letter of a number."""
+
 ARITHMETIC = _words("abs sign ceil ceiling floor sqrt cbrt ln round trunc mod div power pow")
 """Functions of numbers."""

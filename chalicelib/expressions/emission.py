@@ -15,7 +15,16 @@ from sqlglot import exp
 
 from chalicelib import sql
 from chalicelib.expressions import types
-from chalicelib.expressions.allowed import AGGREGATES, CLOCKS, FUNCTIONS, MAX_ELEMENTS, MAX_NUMBER, PARTS, Unfit
+from chalicelib.expressions.allowed import (
+    AGGREGATES,
+    CLOCKS,
+    FUNCTIONS,
+    MAX_ELEMENTS,
+    MAX_NUMBER,
+    PARTS,
+    TEXTUAL,
+    Unfit,
+)
 from chalicelib.expressions.names import folded, shown
 from chalicelib.expressions.nodes import (
     CAST,
@@ -40,9 +49,15 @@ Named = Callable[[exp.Column], str]
 """What a column is called in the text."""
 
 _NUMBER = re.compile(r"(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\Z")
-_NOW = re.compile(r"(?<![^\W_])(now|today|tomorrow|yesterday)(?![^\W_])", re.IGNORECASE)
+_NOW = re.compile(r"(?<![a-z])(now|today|tomorrow|yesterday)(?![a-z])", re.IGNORECASE)
+"""A word that PostgreSQL reads as the clock: only another letter beside it makes it another word (`today12:00`)."""
+
 _CLOCKS = ("date", "time")
 """How the types begin whose text may name a moment that is another one at every run."""
+
+_TEXTS = ("text", "varchar", "char", "bpchar")
+_JOINED = (exp.DPipe, exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract, exp.JSONBExtractScalar)
+"""What makes a text, beside the calls of TEXTUAL."""
 
 
 def emitted(tree: exp.Expr, named: Named) -> str:
@@ -218,17 +233,20 @@ class _Writer:
 
     def _prefixed(self, node: Prefixed) -> str:
         only(node, "this", "to")
-        self._timeless(node)
         if not isinstance(node.this, exp.Literal):
             raise Unfit("sql_brackets", name="::")  # sqlglot reads DATE '...'::text as DATE ('...'::text)
+        self._timeless(node)
         return f"{types.written(node.to)} {self.write(node.this)}"
 
     def _timeless(self, node: exp.Cast) -> None:
         if not types.written(node.to).lower().startswith(_CLOCKS):
             return
         for literal in node.this.find_all(exp.Literal):
-            if literal.is_string and (found := _NOW.search(literal.this)):
+            unescaped = literal.this.replace("\\", "")  # as an array's text is read: '{n\ow}'
+            if literal.is_string and (found := _NOW.search(literal.this) or _NOW.search(unescaped)):
                 raise Unfit("sql_clock", name=f"'{found[1].lower()}'")
+        if _is_composed(node.this):
+            raise Unfit("sql_composed", name=types.written(node.to))
 
     def _extract(self, node: exp.Extract) -> str:
         only(node, "this", "expression")
@@ -257,6 +275,25 @@ class _Writer:
                 "sql_arguments", name=name, count=count, allowed=bound.get(call.most, f"{call.fewest} to {call.most}")
             )
         return f"{name}({self._list(node.expressions)})"
+
+
+def _is_composed(tree: exp.Expr) -> bool:
+    """Whether a text in it is put together of literals alone: ('no' || 'w'), reverse('won')."""
+    reading: set[int] = set()
+    for node in reversed(list(tree.walk())):  # parts before what they are parts of
+        if isinstance(node, exp.Column) or id(node) in reading:
+            reading.add(id(node.parent))
+        elif _makes_text(node):
+            return True
+    return False
+
+
+def _makes_text(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Cast):
+        return types.written(node.to).startswith(_TEXTS)
+    if isinstance(node, exp.Anonymous | Keyworded):
+        return folded(str(node.this)) in TEXTUAL
+    return isinstance(node, _JOINED)
 
 
 _NODES: dict[type[exp.Expr], Callable[[_Writer, Any], str]] = {

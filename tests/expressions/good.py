@@ -87,6 +87,15 @@ created_at AT TIME ZONE 'Europe/Berlin'
 updated_at AT TIME ZONE 'UTC' + INTERVAL '1 hour 30 minutes'
 created_at::date
 created_at + interval '1 day' * 2
+CASE WHEN isfinite(born) THEN (born || ' ' || wakes)::timestamp END
+(to_char(born, 'YYYY') || '-' || '01' || '-' || '01')::date
+CASE WHEN id < 3 THEN born::text ELSE '2024-01-01' END::date
+coalesce(left(created_at::text, 10), '1970-01-01')::date
+replace(updated_at::text, chr(32), 'T')::timestamptz
+to_date('31.12.2024', 'DD.MM.YYYY')::timestamp
+(DATE '2024-01-31' + INTERVAL '1 day')::date
+array_to_string(ARRAY['2024-01-31'::date], '-') || born::text
+'snowy' || first_name
 DATE '2024-01-31' + age
 TIMESTAMP '2024-01-31 10:00' - created_at
 timestamp with time zone '2024-01-31 10:00+02'

@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import psycopg
 import pytest
 
 from chalicelib import expressions, messages
-from chalicelib.expressions import Table, Unfit
+from chalicelib.expressions import Table, Unfit, allowed
 
 CUSTOMERS = Table(
     "c",
@@ -192,3 +193,11 @@ def test_who_reads_no_expression_pays_for_no_parser() -> None:
     code = "import sys, chalicelib.expressions; print('sqlglot' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+def test_every_function_that_makes_a_text_is_known_to(reading: psycopg.Connection) -> None:
+    """Else a clock's word could be put together by it, and cast to a time."""
+    kinds = "'text', 'text[]', 'json', 'jsonb'"
+    query = f"SELECT DISTINCT proname FROM pg_proc WHERE prorettype::regtype::text IN ({kinds}) AND pronargs > 0"
+    made = {name for (name,) in reading.execute(query.encode())} & allowed.FUNCTIONS.keys()
+    assert allowed.FUNCTIONS.keys() >= allowed.TEXTUAL == (made - {"chr"}) | {"trim"}
