@@ -38,12 +38,16 @@ def in_order(begin: str, end: str) -> bool:
     return begin.rstrip("Z") <= (end.rstrip("Z") if "T" in end else f"{end}T23:59:59.999999")
 
 
-def narrowed(query: Query, kind: str, begin: str | None, end: str | None) -> Query:
-    """The query with the range on its `created_at`. kind: that column's type as PostgreSQL names it. Raises Fatal.
+def narrowed(query: Query, kind: str | None, begin: str | None, end: str | None) -> Query:
+    """The query with the range on its `created_at`. kind: that column's type as PostgreSQL names it, None when there
+    is none. Raises Fatal.
 
     Times without a zone are in UTC, as everywhere. A text is read as a time first: '10:00' and 'T10:00Z' are the same.
     """
-    source = next(field.source for field in query.fields if field.target == FIELD)
+    source = next((field.source for field in query.fields if field.target == FIELD), "")
+    if kind is None:
+        said = f"nothing fills created_at of {query.target_type}: date_from and date_to need it"
+        raise Fatal(said, code="date_unfit")
     if kind in _TEXTS:
         source = f"({source})::timestamptz"
     elif kind not in _TIMES:

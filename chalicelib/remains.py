@@ -7,6 +7,8 @@ read before is not read again, and so every row is decided beside the same other
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chalicelib import chunks, dynamo, jobs, keys, plans, storage
@@ -14,24 +16,35 @@ from chalicelib.chunks import Chunk
 from chalicelib.jobs import Job
 from chalicelib.plans import Item, Plan, TypePlan
 
+LOOKED_BACK = timedelta(days=7)
+"""How much older than a job one can be that ended after it began: a key is kept for a day, and no import takes six."""
 
-def origin(job: Job) -> Job | None:
-    """The job whose plan a retry goes on with: the one it retries, or the one that had retried without coming to a
-    plan. None when there is nothing to go on with: never planned, a dry run, or another job has read the same source
-    since, by this profile or a copy of it, and what was read may be older than what is stored.
+
+def origin(parent: Job) -> Job | None:
+    """The job whose plan a retry of this one goes on with: this one, or the one it had retried without coming to a
+    plan. None when there is nothing to go on with: never planned, a dry run, or another job has imported from the same
+    source since, by this profile or a copy of it, and what was read may be older than what is stored.
     """
-    found = jobs.get(job["org"], job["retry_of"])
+    found = parent
     while "plan" not in found and "retry_of" in found:
-        found = jobs.get(job["org"], found["retry_of"])
+        found = jobs.get(found["org"], found["retry_of"])
     if "plan" not in found or found["dry_run"]:
         return None
-    since = jobs.listing(job["org"], behind=job["id"], attributes=("id", "source_id", "plan", "dry_run"))
-    for other in since:
-        if other["id"] <= found["id"]:
-            break
-        if "plan" in other and other["source_id"] == found["source_id"] and not other["dry_run"]:
-            return None
-    return found
+    return None if _overtaken(found) else found
+
+
+def _overtaken(job: Job) -> bool:
+    """Whether another import from the same source has ended after this one began, or still runs.
+
+    The order of ids does not tell: one that was minted for an Idempotency-Key may wait for its job.
+    """
+    begun = datetime.fromtimestamp(job["created_at"], UTC).date() - LOOKED_BACK
+    read = ("id", "source_id", "plan", "dry_run", "completed_at")
+    for other in jobs.listing(job["org"], begun, attributes=read):
+        same = "plan" in other and other["source_id"] == job["source_id"] and not other["dry_run"]
+        if same and other["id"] != job["id"] and (other.get("completed_at") or math.inf) > job["started_at"]:
+            return True
+    return False
 
 
 def items(parent: Job, type_plan: TypePlan, job: Job) -> list[Item]:

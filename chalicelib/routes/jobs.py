@@ -25,6 +25,7 @@ from chalicelib import (
     narrowing,
     profiles,
     progress,
+    remains,
     statistics,
     storage,
 )
@@ -224,14 +225,7 @@ def start(
     if minted.again and (made := jobs.resume(caller.org, minted.id)):
         return _started(made)
     profile = profiles.get(caller.org, profile_id)
-    types = configured.types(profile)
-    if not types:
-        raise invalid({"profile_id": ["The profile has no template and no queries to import with."]})
-    unknown = [index for index, name in enumerate(options.selected_types or []) if name not in types]
-    if unknown:
-        fields = [f"options.selected_types.{index}" for index in unknown]
-        raise invalid({field: [sentence("selected", field)] for field in fields})
-    _confirm_dated(profile, options)
+    _confirm_queries(profile, options)
     identities.check(profile)
     mode = mode or ModeConfig.model_validate(profile.get("mode_config") or {})
     job = jobs.start(
@@ -243,6 +237,18 @@ def start(
         job_id=minted.id,
     )
     return _started(job)
+
+
+def _confirm_queries(profile: profiles.Profile, options: JobOptions) -> None:
+    """Raise Invalid when the profile has no query of what is asked for."""
+    types = configured.types(profile)
+    if not types:
+        raise invalid({"profile_id": ["The profile has no template and no queries to import with."]})
+    unknown = [index for index, name in enumerate(options.selected_types or []) if name not in types]
+    if unknown:
+        fields = [f"options.selected_types.{index}" for index in unknown]
+        raise invalid({field: [sentence("selected", field)] for field in fields})
+    _confirm_dated(profile, options)
 
 
 def _confirm_dated(profile: profiles.Profile, options: JobOptions) -> None:
@@ -318,6 +324,8 @@ def retry_job(caller: Caller, minted: Minted, job_id: str) -> dict[str, Any]:
         said = f"What the job had read is kept for {storage.KEPT_DAYS} days only. Start a new import."
         raise BadRequest(said, code="job_expired")
     profile = profiles.get(caller.org, parent["profile"]["id"])
+    if remains.origin(parent) is None:  # it begins anew, with what the profile has now
+        _confirm_queries(profile, JobOptions.model_validate(parent["options"]))
     identities.check(profile)
     job = jobs.start(
         caller.org,

@@ -89,8 +89,9 @@ def _make(job: Job, remaining: Clock) -> Plan:
         profile = profiles.get(job["org"], job["profile"]["id"])
     except NotFound:
         raise Fatal("The import profile has been deleted", code="profile_missing") from None
-    if parent := remains.origin(job) if "retry_of" in job else None:
+    if "retry_of" in job and (parent := remains.origin(jobs.get(job["org"], job["retry_of"]))):
         return _rest(job, parent, profile)
+    _confirm_queries(job, profile)
     filters = job["options"].get("import_filters", {})
     limit = filters.get("limit")
     with _connected(profile) as connection:
@@ -112,6 +113,15 @@ def _make(job: Job, remaining: Clock) -> Plan:
         "types": types,
         "policy": jobs.policy(job["mode_config"]),
     }
+
+
+def _confirm_queries(job: Job, profile: profiles.Profile) -> None:
+    """Raise Fatal when the profile has lost, since the start, what the job was to import."""
+    types = configured.types(profile)
+    gone = [name for name in job["options"].get("selected_types") or () if name not in types]
+    if gone or not types:
+        said = f"The profile no longer has a query of {', '.join(gone) or 'any type'}"
+        raise Fatal(said, code="query_missing")
 
 
 def _rest(job: Job, parent: Job, profile: profiles.Profile) -> Plan:
@@ -142,7 +152,7 @@ def _planned(connection: sessions.Session, query: Query, filters: dict[str, Any]
     begin, end = filters.get("date_from"), filters.get("date_to")
     if begin or end:
         kinds = {column.name: column.type for column in ranges.columns(connection, ranges.orderly(connection, query))}
-        query = narrowing.narrowed(query, kinds[narrowing.FIELD], begin, end)
+        query = narrowing.narrowed(query, kinds.get(narrowing.FIELD), begin, end)
     try:
         return postgres.plan(connection, query, chunk_rows=CHUNK_ROWS, limit=filters.get("limit"))
     except Fatal as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import chunks, dynamo, jobs, keys, ledger
+from chalicelib import chunks, dynamo, jobs, keys, ledger, profiles, remains
 from tests.routes.conftest import Api
 from tests.routes.test_job_routes import JOBS, end, note, ready, started
 
@@ -51,6 +51,72 @@ def test_a_job_whose_objects_are_gone_says_so(api: Api) -> None:
     answer = api.post(f"{JOBS}/{job['id']}/retry")
     assert (answer.status_code, answer.json_body["code"]) == (400, "job_expired")
     assert answer.json_body["message"] == "What the job had read is kept for 90 days only. Start a new import."
+
+
+def planned(api: Api, job_id: str, began: float) -> dict[str, Any]:
+    note(api, job_id, plan="x", source_id="s" * 32, started_at=began, created_at=began)
+    return jobs.get(api.org, job_id)
+
+
+def test_a_retry_goes_on_with_what_was_read_unless_another_import_of_the_source_has_ended_since(api: Api) -> None:
+    began = time.time() - 3600
+    profile = profiles.get(api.org, ready(api))
+    early = keys.mint_id(began - 600)  # for an Idempotency-Key, whose first attempt died before it made its job
+    parent = started(api, profile["id"])["id"]
+    stopped = planned(api, parent, began)
+    end(api, parent, "failed", completed_at=began + 60)
+    found = remains.origin(stopped)
+    assert found
+    assert found["id"] == parent
+    earlier = started(api, profile["id"])["id"]
+    planned(api, earlier, began - 1200)
+    end(api, earlier, "completed", completed_at=began - 1)
+    assert remains.origin(stopped)
+    later = jobs.start(api.org, profile, {"id": "u", "name": "U"}, {}, {}, job_id=early)["id"]
+    assert remains.origin(stopped)
+    planned(api, later, began + 600)
+    assert remains.origin(stopped) is None
+    end(api, later, "completed", completed_at=began + 660)
+    assert remains.origin(stopped) is None
+
+
+QUERY = {
+    "base_table": "orders",
+    "fields": [{"source": "id", "target": "external_id"}, {"source": "made", "target": "created_at"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "kept", "refused"),
+    [
+        ({}, None, ["profile_id"]),
+        ({"selected_types": ["tickets"]}, {"agents": QUERY}, ["options.selected_types.0"]),
+        (
+            {"import_filters": {"date_from": "2026-01-01"}},
+            {"tickets": {**QUERY, "fields": QUERY["fields"][:1]}},
+            ["options.import_filters.date_from"],
+        ),
+    ],
+)
+def test_a_retry_that_begins_anew_needs_what_a_start_needs(
+    api: Api, options: dict[str, Any], kept: dict[str, Any] | None, refused: list[str]
+) -> None:
+    """The job failed before it was planned, and the profile was changed then."""
+    profile, who = api.profile()["id"], {"id": "u", "name": "U"}
+    profiles.save_query(api.org, profile, who, "tickets", QUERY)
+    job = started(api, profile, options=options)
+    end(api, job["id"], "failed")
+    profiles.save_query(api.org, profile, who, "tickets", None)
+    for name, query in (kept or {}).items():
+        profiles.save_query(api.org, profile, who, name, query)
+    for answer in (
+        api.post(JOBS, {"profile_id": profile, "options": options}),
+        api.post(f"{JOBS}/{job['id']}/retry"),
+    ):
+        assert answer.status_code == 422
+        assert list(answer.json_body["errors"]) == refused
+    profiles.save_query(api.org, profile, who, "tickets", QUERY)
+    assert api.post(f"{JOBS}/{job['id']}/retry").status_code == 201
 
 
 def test_an_idempotency_key_makes_one_retry(api: Api) -> None:
