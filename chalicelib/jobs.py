@@ -371,12 +371,11 @@ def cancel(
 ) -> Job:
     """Ask a job to stop and wait a little until its workers have let go.
 
-    Returns the job, normally `cancelled`; still `cancelling` when a worker needs longer. Raises BadRequest with code
-    `invalid_status` when the job has ended.
+    Returns the job, normally `cancelled`; still `cancelling`, or `failing`, when a worker needs longer. Raises
+    BadRequest with code `invalid_status` when the job has ended otherwise.
     """
     job = get(org, job_id)
-    if ended(job):
-        raise BadRequest(f"Cannot cancel a job that is {shown_status(job)}", code="invalid_status")
+    over = ended(job)
     while job["status"] in ("pending", "running"):
         try:
             job = move(job, "cancelling", None, audit.line(org, user, "job.cancelled", f"job/{job_id}"))
@@ -386,6 +385,8 @@ def cancel(
     while not ended(job) and now() < deadline:
         sleep(0.25)
         job = get(org, job_id)
+    if over or (ended(job) and job["status"] != "cancelled"):  # it came to its end first, or was failing already
+        raise BadRequest(f"Cannot cancel a job that is {shown_status(job)}", code="invalid_status")
     return job
 
 

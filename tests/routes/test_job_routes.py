@@ -333,50 +333,6 @@ def test_flags_that_contradict_each_other_earn_a_warning(api: Api, mode: dict[st
     assert ("warnings" in answer) is warned
 
 
-@pytest.mark.accepts("SV-138")
-def test_cancel_waits_for_the_workers_and_answers_cancelled(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = started(api)
-
-    def let_go(_: float) -> None:
-        jobs.end(jobs.get(api.org, job["id"]), "cancelled", {"completed_at": 1_767_264_000.0})
-
-    monkeypatch.setattr(jobs.cancel, "__kwdefaults__", {**(jobs.cancel.__kwdefaults__ or {}), "sleep": let_go})
-    answer = api.post(f"{JOBS}/{job['id']}/cancel")
-    assert answer.status_code == 200
-    assert answer.json_body["message"] == "Import job cancelled successfully"
-    assert answer.json_body["job"]["status"] == "cancelled"
-    assert answer.json_body["job"]["id"] == job["id"]
-
-
-def test_cancel_says_so_when_the_workers_need_longer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = started(api)
-    monkeypatch.setattr(jobs.cancel, "__kwdefaults__", {**(jobs.cancel.__kwdefaults__ or {}), "wait_seconds": 0})
-    answer = api.post(f"{JOBS}/{job['id']}/cancel").json_body
-    assert answer["message"] == "Import job is being cancelled"
-    assert (answer["job"]["status"], answer["job"]["current_operation"]) == ("running", "Cancelling…")
-
-
-@pytest.mark.accepts("SV-139", "SV-146")
-@pytest.mark.parametrize("status", ["completed", "completed_with_errors", "failed", "cancelled"])
-def test_cancel_of_an_ended_job_is_400(api: Api, status: str) -> None:
-    job = started(api)
-    end(api, job["id"], status)
-    answer = api.post(f"{JOBS}/{job['id']}/cancel")
-    assert answer.status_code == 400
-    assert answer.json_body["code"] == "invalid_status"
-    assert answer.json_body["message"] == f"Cannot cancel a job that is {status.removesuffix('_with_errors')}"
-    assert jobs.get(api.org, job["id"])["status"] == status
-
-
-def test_starts_and_cancels_leave_a_trail(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = started(api)
-    monkeypatch.setattr(jobs.cancel, "__kwdefaults__", {**(jobs.cancel.__kwdefaults__ or {}), "wait_seconds": 0})
-    api.post(f"{JOBS}/{job['id']}/cancel")
-    trail = list(dynamo.query("state", f"O#{api.org}", prefix="AUDIT#"))
-    found = [line["action"] for line in trail if line["subject"] == f"job/{job['id']}"]
-    assert found == ["job.started", "job.cancelled"]
-
-
 @pytest.mark.accepts("SV-100", "SV-102")
 def test_only_a_job_that_has_ended_well_is_at_100(api: Api) -> None:
     job = started(api)
