@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -43,6 +44,9 @@ LATEST_JOBS = 10
 
 _REACHED_BY = ("host", "port", "username", "ssl_mode")
 """Where a password goes, and how safely."""
+
+_TESTED = (*_REACHED_BY, "database", "password")
+"""What a connection test is of."""
 
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 """From the weakest to the strongest."""
@@ -114,8 +118,8 @@ def place(profile: Profile) -> str:
 def update(
     org: str, profile_id: str, user: dict[str, str], values: Mapping[str, Any], if_match: IfMatch = UNSAID
 ) -> Profile:
-    """Set the given fields, leave the others; an absent or empty `password` is kept. Raises NotFound, Invalid, and
-    PreconditionFailed for who saw another version than stands.
+    """Set the given fields, leave the others; an absent or empty `password` is kept, and another connection is not yet
+    tested. Raises NotFound, Invalid, and PreconditionFailed for who saw another version than stands.
 
     A stored password never follows the profile to another server, user or weaker `ssl_mode`: who may change profiles
     could else have it sent to a server of his own (docs/decisions/0011). On condition that nobody moves it meanwhile.
@@ -128,8 +132,10 @@ def update(
     else:
         if known["password"] and _moves(known, changes):
             raise Invalid("Validation failed", errors={"password": [sentence("missing", "password")]})
-        seen |= {field: known[field] for field in _REACHED_BY if field in changes}
+        seen |= {field: known[field] for field in (*_REACHED_BY, "password") if {*_REACHED_BY} & changes.keys()}
     line = audit.line(org, user, "profile.updated", f"profile/{profile_id}", fields=sorted(changes))
+    if any(changes.get(field, known[field]) != known[field] for field in _TESTED):
+        changes |= {"last_tested_at": None, "last_test_result": None}
     return _set(org, profile_id, changes | {"updated_at": stamp()}, line, seen=seen)
 
 
@@ -157,13 +163,15 @@ def apply_template(
     return _set(org, profile_id, changes, line, seen=seen)
 
 
-def note_test(org: str, profile_id: str, result: dict[str, Any]) -> Profile:
-    """Keep how the latest connection test ended. Raises NotFound when the profile was deleted meanwhile.
+def note_test(tested: Profile, result: dict[str, Any]) -> None:
+    """Keep how the latest connection test ended, unless the profile has another connection by now. Raises NotFound when
+    it was deleted meanwhile.
 
     The version stays: who tries the connection between looking and saving has seen what they change.
     """
     changes = {"last_tested_at": stamp(), "last_test_result": result}
-    return _set(org, profile_id, changes, None)
+    with suppress(Retryable):
+        _set(tested["org"], tested["id"], changes, None, seen={field: tested[field] for field in _TESTED})
 
 
 def _seen(known: Profile, if_match: IfMatch) -> dict[str, Any]:

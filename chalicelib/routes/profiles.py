@@ -214,7 +214,7 @@ def test_connection(caller: Caller, profile_id: str) -> dict[str, Any]:
     """Tries the profile's connection and keeps the result on the profile."""
     profile = profiles.get(caller.org, profile_id)
     result = connections.check(connections.of(profile))
-    profiles.note_test(caller.org, profile_id, result)
+    profiles.note_test(profile, result)
     return {"connection_test": result}
 
 

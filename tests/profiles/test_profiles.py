@@ -50,7 +50,7 @@ def test_the_ids_of_other_organisations_do_not_exist() -> None:
         lambda: profiles.get("o2", made["id"]),
         lambda: profiles.update("o2", made["id"], USER, {"name": "mine"}),
         lambda: profiles.delete("o2", made["id"], USER),
-        lambda: profiles.note_test("o2", made["id"], {}),
+        lambda: profiles.note_test(made | {"org": "o2"}, {}),
         lambda: profiles.apply_template("o2", made["id"], USER, "t", {}),
     ):
         with pytest.raises(NotFound):
@@ -61,11 +61,46 @@ def test_the_ids_of_other_organisations_do_not_exist() -> None:
 
 def test_a_change_raises_the_version_and_leaves_the_other_fields_a_connection_test_does_not() -> None:
     made = profiles.create("o1", USER, values())
-    profiles.note_test("o1", made["id"], {"success": True})
+    profiles.note_test(made, {"success": True})
     changed = profiles.update("o1", made["id"], USER, {"name": "Renamed"})
     assert (made["version"], changed["version"]) == (1, 2)
     assert changed["last_test_result"] == {"success": True}
     assert (changed["host"], changed["password"]) == (made["host"], made["password"])
+
+
+@pytest.mark.parametrize(
+    "change", [{"host": "b.example.com", "password": "x"}, {"database": "other"}, {"password": "another"}]
+)
+def test_another_connection_is_not_yet_tested(change: dict[str, Any]) -> None:
+    """Nor is it by a test of the one before that ends only now."""
+    made = profiles.create("o1", USER, values())
+    profiles.note_test(made, {"success": True})
+    for act in (
+        lambda: profiles.update("o1", made["id"], USER, change),
+        lambda: profiles.note_test(made, {"success": 1}),
+    ):
+        act()
+        found = profiles.get("o1", made["id"])
+        assert (profiles.connection_status(found), found["last_tested_at"]) == ("untested", None)
+
+
+def test_a_password_given_at_the_same_moment_follows_the_profile_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two changes: one gives the profile its first password, the other, which saw none, leads it to another server."""
+    made = profiles.create("o1", USER, values() | {"password": None})
+    stored = profiles.get
+    first = iter([True])
+
+    def seen(org: str, profile_id: str) -> dict[str, Any]:
+        found = stored(org, profile_id)
+        if next(first, False):
+            profiles.update(org, profile_id, USER, {"password": "secret"})
+        return found
+
+    monkeypatch.setattr(profiles, "get", seen)
+    with pytest.raises(Retryable):
+        profiles.update("o1", made["id"], USER, {"host": "evil.example.com"})
+    found = stored("o1", made["id"])
+    assert (found["host"], connections.of(found).password) == (made["host"], "secret")
 
 
 def test_a_change_does_not_bring_a_deleted_profile_back() -> None:

@@ -45,7 +45,7 @@ def lived_in(api: Api) -> str:
     template = next(t for t in api.get("/api/import/templates").json_body["data"] if t["platform"] == "freescout")
     taken = api.put(f"{place(made)}/template", {"template_id": template["id"], "options": {"timezone": "UTC"}})
     assert taken.status_code == 200
-    profiles.note_test(api.org, made, {"success": True, "message": "Connection successful"})
+    profiles.note_test(profiles.get(api.org, made), {"success": True, "message": "Connection successful"})
     source = {"host": "database.example.com", "port": 5432, "database": "production_db", "username": "db_user"}
     setting(api, made, source_id="a" * 32, fingerprint="b" * 32, source=source | {"confirmed_at": "x"})
     profiles.save_query(api.org, made, {"id": "u", "name": "Ada"}, "tickets", QUERY)

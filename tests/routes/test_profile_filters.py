@@ -21,7 +21,7 @@ def tested(api: Api) -> Api:
     ):
         made = api.profile(name=name)
         for success in ends:
-            profiles.note_test(api.org, made["id"], {"success": success, "message": "…"})
+            profiles.note_test(profiles.get(api.org, made["id"]), {"success": success, "message": "…"})
     return api
 
 
