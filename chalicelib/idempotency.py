@@ -66,9 +66,10 @@ def fresh() -> Minted:
 def attempt(caller: Caller, key: str, request: bytes, *, now: float) -> Iterator[Attempt]:
     """Do the request's work inside and put its answer into the attempt, unless it has one.
 
-    Refusals (RequestError) are not kept, so that the caller can mend the request and send it under the same key. Any
-    other end leaves the id to the next attempt. request: all that makes it this one. Raises BadRequest for a malformed
-    key, Invalid for one that came with another request, InFlight.
+    Refusals (RequestError) are not kept, so that the caller can mend the request and send it under the same key; but
+    where an attempt before has died, its work may be there, and the key stays that request's. Any other end leaves the
+    id to the next attempt. request: all that makes it this one. Raises BadRequest for a malformed key, Invalid for one
+    that came with another request, InFlight.
     """
     if not _KEY.match(key):
         raise BadRequest(
