@@ -34,6 +34,15 @@ def test_a_job_shows_what_it_was_asked_for(api: Api) -> None:
     assert shown["import_options"] == options | {"dry_run": False}
 
 
+@pytest.mark.accepts("SV-116", "SV-121")
+def test_the_smallest_and_the_largest_that_can_be_asked_for_are_kept(api: Api) -> None:
+    for batch_size, limit in ((10, 1), (1_000, 10_000_000)):
+        answer = asked(api, ready(api), batch_size=batch_size, import_filters={"limit": limit})
+        assert answer.status_code == 201, answer.json_body
+        kept = {"batch_size": batch_size, "import_filters": {"limit": limit}, "dry_run": False}
+        assert answer.json_body["job"]["import_options"] == kept
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
@@ -60,6 +69,34 @@ def test_a_day_is_kept_and_a_time_is_kept_in_utc(api: Api, given: str, kept: str
                 (86_401, "The options.timeout must be between 60 and 86400."),
                 ("3600", "The options.timeout must be an integer."),
                 (True, "The options.timeout must be an integer."),
+            )
+        ),
+        *(
+            pytest.param(
+                {"batch_size": value},
+                "options.batch_size",
+                f"The options.batch_size must {must}.",
+                marks=pytest.mark.accepts("SV-116"),
+            )
+            for value, must in (
+                (9, "be between 10 and 1000"),
+                (0, "be between 10 and 1000"),
+                (1_001, "be between 10 and 1000"),
+                ("100", "be an integer"),
+            )
+        ),
+        *(
+            pytest.param(
+                {"import_filters": {"limit": value}},
+                "options.import_filters.limit",
+                f"The options.import_filters.limit must {must}.",
+                marks=pytest.mark.accepts("SV-121"),
+            )
+            for value, must in (
+                (0, "be between 1 and 10000000"),
+                (-1, "be between 1 and 10000000"),
+                (10_000_001, "be between 1 and 10000000"),
+                ("10", "be an integer"),
             )
         ),
         *(

@@ -60,6 +60,11 @@ def allowed(caller: access.Caller, rate_class: rates.RateClass, times: int, now:
     return let
 
 
+def left(moment: float) -> int:
+    """Seconds until the clock's minute is over."""
+    return 60 - int(moment) % 60
+
+
 @pytest.mark.usefixtures("early")
 @pytest.mark.parametrize(
     ("rate_class", "limit"),
@@ -72,13 +77,18 @@ def allowed(caller: access.Caller, rate_class: rates.RateClass, times: int, now:
     ],
 )
 def test_the_request_beyond_the_limit_is_refused(api: Api, rate_class: str, limit: int) -> None:
+    began = time.time()
     answers = [api.request(*ASKED[rate_class]) for _ in range(limit + 2)]
+    longest, shortest = left(began), left(time.time())
     assert 429 not in {answer.status_code for answer in answers[:limit]}
     assert [answer.status_code for answer in answers[limit:]] == [429, 429]
     assert [int(answer.headers["RateLimit-Remaining"]) for answer in answers] == [*range(limit - 1, -1, -1), 0, 0]
     assert {answer.headers["RateLimit-Limit"] for answer in answers} == {str(limit)}
     assert {answer.headers["RateLimit-Policy"] for answer in answers} == {f"{limit};w=60"}
-    assert all(0 < int(answer.headers["RateLimit-Reset"]) <= 60 for answer in answers)
+    resets = [int(answer.headers["RateLimit-Reset"]) for answer in answers]
+    assert longest >= resets[0] >= resets[-1] >= shortest
+    assert resets == sorted(resets, reverse=True), "it falls as the minute goes"
+    assert [answer.headers["Retry-After"] for answer in answers[limit:]] == [str(one) for one in resets[limit:]]
 
 
 @pytest.mark.usefixtures("cloud")
@@ -101,11 +111,12 @@ def test_the_limits_are_the_references() -> None:
 @pytest.mark.usefixtures("early")
 def test_a_refusal_says_when_to_come_again_in_the_one_body(api: Api, caller: access.Caller) -> None:
     allowed(caller, "connections", 10, time.time())
+    longest = left(time.time())
     answer = api.request(*ASKED["connections"])
     assert (answer.status_code, answer.json_body["code"]) == (429, "rate_limited")
     assert answer.json_body["title"] == "Too Many Requests"
     wait = answer.headers["Retry-After"]
-    assert 0 < int(wait) <= 60
+    assert longest >= int(wait) >= left(time.time())
     assert answer.json_body["message"] == (
         f"Too many requests: a user has 10 of this kind a minute. Try again in {wait} s."
     )
@@ -118,6 +129,32 @@ def test_a_refused_request_does_nothing(api: Api, caller: access.Caller) -> None
     assert answer.status_code == 429
     assert list(dynamo.query("state", f"O#{api.org}", prefix="PROFILE#")) == []
     assert list(dynamo.query("state", f"O#{api.org}", prefix="AUDIT#")) == []
+
+
+@pytest.mark.parametrize(
+    "rate_class",
+    [
+        pytest.param("profiles", marks=pytest.mark.accepts("SV-154")),
+        pytest.param("connections", marks=pytest.mark.accepts("SV-155")),
+        pytest.param("builder", marks=pytest.mark.accepts("SV-156")),
+        pytest.param("templates", marks=pytest.mark.accepts("SV-157")),
+        pytest.param("monitoring", marks=pytest.mark.accepts("SV-158")),
+        "records",
+    ],
+)
+@pytest.mark.parametrize(("second", "wait"), [(0, 60), (0.9, 60), (1, 59), (17.5, 43), (59, 1), (59.99, 1), (60, 60)])
+def test_how_long_is_left_is_what_the_clocks_minute_has_left(
+    caller: access.Caller, rate_class: rates.RateClass, second: float, wait: int
+) -> None:
+    standing = rates.count(caller, rate_class, now=NOON + second)
+    assert standing
+    assert standing.headers()["RateLimit-Reset"] == str(wait)
+    own, _ = rates.limits(rate_class)
+    allowed(caller, rate_class, own - 1, NOON + second)
+    with pytest.raises(rates.Exceeded) as refused:
+        rates.count(caller, rate_class, now=NOON + second)
+    assert refused.value.retry_after_seconds == refused.value.standing.reset_seconds == wait
+    assert refused.value.message.endswith(f"Try again in {wait} s.")
 
 
 @pytest.mark.accepts("SV-156")
