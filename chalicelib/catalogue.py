@@ -10,7 +10,7 @@ sign.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
@@ -155,6 +155,16 @@ WHERE i.indisvalid AND i.indexprs IS NULL AND {_LISTED}
 ORDER BY i.indrelid, i.indisprimary DESC, {over}, i.indexrelid"""
 
 
+def rows(answer: Iterable[Row], *kinds: Any) -> Iterator[Row]:
+    """An answer's rows, each with a value of its kind in every place. Raises TypeError where a server says otherwise:
+    the driver reads values as the server says they are to be read.
+    """
+    for row in answer:
+        if len(row) != len(kinds) or not all(map(isinstance, row, kinds)):
+            raise TypeError("no row of the catalogue")
+        yield row
+
+
 class Described:
     """A schema as it is put together: ask everything once, then link it by the catalogue's numbers."""
 
@@ -173,7 +183,7 @@ class Described:
         """Every foreign key between listed tables, pair by pair."""
         found: dict[int, list[Relationship]] = defaultdict(list)
         names: dict[int, str] = {}
-        for constraint, name, table, column, other, key in self._ask(RELATIONSHIPS):
+        for constraint, name, table, column, other, key in rows(self._ask(RELATIONSHIPS), int, str, int, str, int, str):
             if table not in self.tables or other not in self.tables:
                 continue  # a partition's copy of its table's key
             names[constraint] = name
@@ -195,10 +205,12 @@ class Described:
         return [pair for pairs in found.values() for pair in pairs]
 
     def _list_tables(self) -> None:
-        for oid, namespace, name, rows, visible, kind, readable, comment in self._ask(TABLES):
+        for oid, namespace, name, counted, visible, kind, readable, comment in rows(
+            self._ask(TABLES), int, str, str, int, bool | None, str, bool | None, str | None
+        ):
             table: Table = {
                 "name": name,
-                "row_count": max(int(rows), 0),
+                "row_count": max(counted, 0),
                 "columns": [],
                 "namespace": namespace,
                 "kind": KINDS[kind],
@@ -213,14 +225,14 @@ class Described:
             if comment:
                 table["comment"] = comment
             self.tables[oid] = table
-            if rows == -1 and len(self.uncounted) < MAX_COUNTED:
+            if counted == -1 and len(self.uncounted) < MAX_COUNTED:
                 self.uncounted.append(oid)
 
     def _add_heirs(self) -> None:
         """A partitioned table that was not analysed itself has its partitions' rows."""
         heirs: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        for heir, parent, is_partition, rows in self._ask(HEIRS):
-            heirs[parent].append((heir, int(rows)))
+        for heir, parent, is_partition, counted in rows(self._ask(HEIRS), int, int, bool, int):
+            heirs[parent].append((heir, counted))
             if not is_partition and parent in self.tables:
                 self.tables[parent]["inherited"] = True
         for oid, table in self.tables.items():
@@ -228,9 +240,9 @@ class Described:
                 table["row_count"] = _below(oid, heirs)
 
     def _add_columns(self, server_version: int) -> None:
-        types = {oid: rest for oid, *rest in self._ask(TYPES)}
-        for oid, number, name, kind, nullable, type_oid, generated, identity, comment in self._ask(
-            columns(server_version)
+        types = {oid: rest for oid, *rest in rows(self._ask(TYPES), int, str, int, str, bool, str)}
+        for oid, number, name, kind, nullable, type_oid, generated, identity, comment in rows(
+            self._ask(columns(server_version)), int, int, str, str, bool, int, bool, bool, str | None
         ):
             if oid not in self.tables:
                 continue  # made between two questions
@@ -247,22 +259,22 @@ class Described:
 
     def _add_type(self, column: Column, type_oid: int, types: dict[int, list[Any]]) -> None:
         """What an enum or a domain, of one over another, comes down to."""
-        from json import loads
-
         for _ in range(len(types)):
             if type_oid not in types:
                 break
             sort, below, base_type, never_null, labels = types[type_oid]
             if sort == "e":
-                column["enum"] = loads(labels)
+                column["enum"] = _labels(labels)
                 break
             column["base_type"] = base_type
             column["nullable"] = column["nullable"] and not never_null
             type_oid = below
 
     def _add_keys(self, server_version: int) -> None:
-        for oid, primary, unique, whole, over, numbers in self._ask(indexes(server_version)):
-            found = [self._columns.get((oid, int(number))) for number in numbers.split()[: int(over)]]
+        for oid, primary, unique, whole, over, numbers in rows(
+            self._ask(indexes(server_version)), int, bool, bool, bool, int, str
+        ):
+            found = [self._columns.get((oid, int(number))) for number in numbers.split()[:over]]
             over_columns = [column for column in found if column is not None]
             if oid not in self.tables or not over_columns or len(over_columns) < len(found) or not whole:
                 continue
@@ -275,6 +287,16 @@ class Described:
                     column["primary_key"] = True
             elif unique and not any(column["nullable"] for column in over_columns):
                 table["unique_keys"].append(names)
+
+
+def _labels(text: str) -> list[str]:
+    """An enum's labels of a JSON array. Raises TypeError and ValueError for what is none."""
+    from json import loads
+
+    found = loads(text)
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise TypeError("no labels")
+    return found
 
 
 def _below(oid: int, heirs: dict[int, list[tuple[int, int]]]) -> int:

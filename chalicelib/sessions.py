@@ -164,9 +164,9 @@ def _settle(session: Session) -> None:
     transaction may be someone else's. So no transaction begins but here.
     """
     session.read_only = True  # of every BEGIN
-    if session.info.parameter_status("server_encoding") == "SQL_ASCII":
-        values.read_without_encoding(session.adapters)
     with _watched(session, CONNECT_TIMEOUT_SECONDS, MAX_CATALOGUE_BYTES):
+        if session.info.parameter_status("server_encoding") == "SQL_ASCII":
+            values.read_without_encoding(session.adapters)
         _begin(session)
 
 
@@ -245,19 +245,20 @@ def _watched(
     session: Session, seconds: float, max_bytes: int, text: str = "", *, held_bytes: int | None = None
 ) -> Iterator[watch.Watch]:
     """Cut the connection when the server answers later than it was told to, or more; translate errors."""
-    try:
-        with watch.watched(
-            partial(_number, session), seconds=seconds + GRACE_SECONDS, max_bytes=max_bytes, held_bytes=held_bytes
-        ) as seen:
-            yield seen
-    except psycopg.Error as error:
-        if seen.passed == "bytes":
-            raise _too_large() from None
-        if seen.passed == "seconds":
-            raise Retryable("the source did not answer in time", code="source_timeout") from None
-        raise refusals.failed(error, text) from None
-    except UnicodeError:
-        raise Fatal("the source holds text that is not valid in its encoding", code="source_encoding") from None
+    with understood():
+        try:
+            with watch.watched(
+                partial(_number, session), seconds=seconds + GRACE_SECONDS, max_bytes=max_bytes, held_bytes=held_bytes
+            ) as seen:
+                yield seen
+        except psycopg.Error as error:
+            if seen.passed == "bytes":
+                raise _too_large() from None
+            if seen.passed == "seconds":
+                raise Retryable("the source did not answer in time", code="source_timeout") from None
+            raise refusals.failed(error, text) from None
+        except UnicodeError:
+            raise Fatal("the source holds text that is not valid in its encoding", code="source_encoding") from None
 
 
 def _number(session: Session) -> int:
@@ -270,8 +271,10 @@ def _number(session: Session) -> int:
 
 @contextmanager
 def understood() -> Iterator[None]:
-    """What no PostgreSQL answers (columns that are missing, words where numbers are due) is a failure of the source."""
+    """What no PostgreSQL answers (columns that are missing, words where numbers are due, numbers without an end, JSON
+    nested a thousand times) is a failure of the source. Raises Fatal.
+    """
     try:
         yield
-    except (ValueError, TypeError, LookupError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         raise Fatal("the server did not answer like PostgreSQL", code="source_protocol") from None

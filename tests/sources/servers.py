@@ -105,6 +105,97 @@ def liar(answer: Answer) -> Answer:
     return serve
 
 
+Lie = Callable[[bytes, bytes, bytes], bytes]
+"""(question, kind of the message, its content) -> the content that is sent on."""
+
+
+def lying(port: int, lie: Lie) -> Answer:
+    """Everything goes to and from a server that is there, but what it answers is changed on the way."""
+
+    def serve(caller: socket.socket) -> None:
+        asked = [b""]
+        with socket.create_connection(("127.0.0.1", port)) as there:
+
+            def ask() -> None:
+                with suppress(OSError):
+                    while sent := caller.recv(65_536):
+                        asked.append(sent)
+                        there.sendall(sent)
+                    there.shutdown(socket.SHUT_WR)
+
+            caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=ask, daemon=True).start()
+            with suppress(OSError):
+                for kind, content in messages(there):
+                    caller.sendall(message(kind, lie(asked[-1], kind, content)))
+                caller.shutdown(socket.SHUT_RDWR)
+
+    return serve
+
+
+def messages(sender: socket.socket) -> Iterator[tuple[bytes, bytes]]:
+    """(kind, content) of each message, as they come."""
+    came = b""
+    while received := sender.recv(65_536):
+        came += received
+        while len(came) > 4 and len(came) > (size := struct.unpack("!I", came[1:5])[0]):
+            yield came[:1], came[5 : size + 1]
+            came = came[size + 1 :]
+
+
+def valued(question: bytes, place: int, value: bytes | None, kind: int = 25) -> Lie:
+    """To questions with these words one column has this value in every row, and is said to be of that type."""
+
+    def lie(asked: bytes, sort: bytes, content: bytes) -> bytes:
+        if question not in asked or sort not in (b"T", b"D"):
+            return content
+        found = columns(content) if sort == b"T" else values(content)
+        if sort == b"D":
+            found[place] = value
+            return row(found)[5:]
+        name, _, described = (found[place] or b"").partition(b"\0")
+        found[place] = name + b"\0" + described[:6] + struct.pack("!I", kind) + described[10:]
+        return content[:2] + b"".join(part or b"" for part in found)
+
+    return lie
+
+
+def one_more(question: bytes) -> Lie:
+    """To questions with these words comes one column more than was asked for."""
+
+    def lie(asked: bytes, sort: bytes, content: bytes) -> bytes:
+        if question not in asked or sort not in (b"T", b"D"):
+            return content
+        if sort == b"D":
+            return row([*values(content), b"1"])[5:]
+        parts = [part or b"" for part in columns(content)]
+        return struct.pack("!H", len(parts) + 1) + b"".join([*parts, parts[0]])
+
+    return lie
+
+
+def columns(content: bytes) -> list[bytes | None]:
+    """What a description of rows says of each."""
+    parts: list[bytes | None] = []
+    at = 2
+    while at < len(content):
+        end = content.index(b"\0", at) + 19
+        parts.append(content[at:end])
+        at = end
+    return parts
+
+
+def values(content: bytes) -> list[bytes | None]:
+    """What a row has."""
+    parts: list[bytes | None] = []
+    at = 2
+    while at < len(content):
+        size = struct.unpack("!i", content[at : at + 4])[0]
+        parts.append(None if size < 0 else content[at + 4 : at + 4 + size])
+        at += 4 + max(size, 0)
+    return parts
+
+
 # --- a real one behind TLS
 
 

@@ -12,9 +12,28 @@ import pytest
 from chalicelib import ranges, sessions
 from chalicelib.errors import Fatal, SourceUnreachable
 from chalicelib.sources import postgres
-from tests.sources.servers import DONE, Answer, head, liar, message, ready, row, server
+from tests.conftest import Database
+from tests.sources.servers import (
+    DONE,
+    LOGGED_IN,
+    Answer,
+    Lie,
+    greeted,
+    head,
+    liar,
+    lying,
+    message,
+    one_more,
+    ready,
+    row,
+    server,
+    valued,
+)
+from tests.sources.test_postgres_reading import fill
 
 ME = sessions.Connection("h", 1, "db", "me", "CANARY", "disable")
+
+LIED = "the server did not answer like PostgreSQL"
 
 ENDLESS = b"x" * 1_000_000
 
@@ -101,6 +120,90 @@ def test_a_name_that_a_server_gives_itself_is_short_and_on_one_line() -> None:
     assert found["database"].startswith("[31m<x>x")
     assert max(len(str(value)) for value in found.values()) <= 255
     assert all(str(value).isprintable() for value in found.values())
+
+
+@pytest.mark.parametrize(
+    ("count", "believed"),
+    [(b"0", 0), (b"9223372036854775807", 2**63 - 1), (b"9223372036854775808", None), (b"9" * 60, None), (b"-1", None)],
+)
+def test_a_count_that_no_bigint_holds_is_a_lie(count: bytes, believed: int | None) -> None:
+    """It is kept with the profile, and DynamoDB holds 38 digits."""
+    answer = says([b"16.3", b"db", count, b"1 MB"])
+    with server(liar(answer)) as address, sessions.connect(ME, address) as session:
+        if believed is not None:
+            assert postgres.information(session)["table_count"] == believed
+            return
+        with pytest.raises(Fatal) as failed:
+            postgres.information(session)
+        assert (failed.value.code, failed.value.message) == ("source_protocol", LIED)
+
+
+def test_words_where_the_server_promised_numbers_are_a_lie_whatever_was_asked() -> None:
+    answer = says([b"abc"], columns=1, kind=20)
+    with server(liar(answer)) as address, sessions.connect(ME, address) as session:
+        with pytest.raises(Fatal) as failed:
+            sessions.fetch(session, "SELECT 1")
+        assert (failed.value.code, failed.value.message) == ("source_protocol", LIED)
+
+
+def test_a_setting_that_is_no_text_breaks_the_connection_off() -> None:
+    def serve(caller: socket.socket) -> None:
+        greeted(caller)
+        caller.sendall(LOGGED_IN + message(b"S", b"server_encoding\0\xff\xfe\0") + ready(b"I"))
+        caller.recv(10_000)
+
+    with server(serve) as address, pytest.raises(SourceUnreachable) as failed, sessions.connect(ME, address):
+        pass
+    assert failed.value.message == "Connection failed: the server broke off"
+    assert failed.value.error == "the source holds text that is not valid in its encoding"
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        valued(b"pg_table_is_visible", 2, b"5", kind=20),
+        valued(b"pg_table_is_visible", 1, None),
+        valued(b"pg_table_is_visible", 3, b"many"),
+        valued(b"pg_table_is_visible", 3, b"Infinity", kind=701),
+        valued(b"pg_table_is_visible", 5, b"x"),
+        valued(b"a.attidentity", 2, b"5", kind=20),
+        valued(b"a.attidentity", 3, None),
+        valued(b"array_to_json", 5, b"5"),
+        valued(b"array_to_json", 5, b'[{"a": 1}]'),
+        valued(b"array_to_json", 5, b"[" * 20_000),
+        valued(b"i.indisprimary", 5, b"1", kind=20),
+        valued(b"k.conname", 3, b"1", kind=20),
+        valued(b"pg_encoding_to_char", 1, None),
+        one_more(b"pg_table_is_visible"),
+    ],
+)
+def test_a_catalogue_of_values_that_no_postgresql_has_there_is_a_lie(lie: Lie, kept: Database) -> None:
+    with server(lying(kept.connection.port, lie)) as address:
+        me = replace(kept.connection, ssl_mode="disable")
+        with sessions.connect(me, address) as session, pytest.raises(Fatal) as failed:
+            postgres.describe(session)
+        assert (failed.value.code, failed.value.message) == ("source_protocol", LIED)
+
+
+def test_a_catalogue_that_is_passed_on_as_it_is_is_believed(kept: Database) -> None:
+    with server(lying(kept.connection.port, lambda _, __, content: content)) as address:
+        with sessions.connect(replace(kept.connection, ssl_mode="disable"), address) as session:
+            found = postgres.describe(session)
+        with kept.session() as session:
+            assert found == postgres.describe(session)
+        assert found["relationships"]
+        assert [one["enum"] for one in found["tables"][0]["columns"] if "enum" in one] == [["a", "b"]]
+
+
+@pytest.fixture
+def kept(empty_db: Database) -> Database:
+    """A database with a bit of everything the catalogue is asked for."""
+    fill(
+        empty_db,
+        """CREATE TYPE e AS ENUM ('a', 'b'); CREATE TABLE a (id int PRIMARY KEY, kind e);
+        CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a (id)); ANALYZE;""",
+    )
+    return empty_db
 
 
 def test_a_session_is_closed_although_its_server_never_says_goodbye() -> None:
