@@ -114,7 +114,8 @@ def preview_all(profile: Profile, wanted: str | None, limit: int) -> dict[str, A
     """type -> {query, sample_data, field_mapping, applied_filters, rejected, errors}: what each type of the profile, or
     the one that is wanted, would import now. A type that cannot be tried says why in `errors`, unless none can.
 
-    Raises Invalid, SourceUnreachable.
+    Raises Invalid, also for a template that does not fit the source, unless a saved query alone is wanted; and
+    SourceUnreachable.
     """
     began = time.monotonic()
     built, faults = _queries(profile, explored(profile), wanted)
@@ -138,11 +139,15 @@ def _queries(
     profile: Profile, schema: dict[str, Any], wanted: str | None
 ) -> tuple[dict[str, sql.Query], dict[str, Errors]]:
     """The profile's queries by type, and what is wrong with those that do not fit the source."""
-    written, faults = configured.saved(profile), {}
+    written = configured.saved(profile)
+    built: dict[str, sql.Query] = {}
+    faults: dict[str, Errors] = {}
     try:
         built = configured.queries(profile | {"queries": {}}, schema)
-    except Fatal as unfit:
-        built, faults["template"] = {}, {"template_id": [f"{unfit.message}."]}
+    except Fatal as unfit:  # as it will end every import, whatever is saved beside the template
+        if wanted not in written:
+            errors = {"template_id": [f"{unfit.message}."]}
+            raise Invalid("Validation failed", code="query_invalid", errors=errors) from None
     for name, query in written.items():
         built.pop(name, None)
         found = configurations.compiled(Query.model_validate(query), name, "", schema)
@@ -152,12 +157,10 @@ def _queries(
             faults[name] = found.faults
     if wanted is not None:
         built = {name: query for name, query in built.items() if name == wanted}
-        faults = {name: errors for name, errors in faults.items() if name in (wanted, "template")}
+        faults = {name: errors for name, errors in faults.items() if name == wanted}
         if not built and not faults:
             said = sentence("no_query", "query_type")
             raise Invalid("Validation failed", errors={"query_type": [said]})
-    if "template" in faults and not built:
-        raise Invalid("Validation failed", code="query_invalid", errors=faults["template"])
     return built, faults
 
 

@@ -205,6 +205,7 @@ class Described:
         return [pair for pairs in found.values() for pair in pairs]
 
     def _list_tables(self) -> None:
+        spelled: set[tuple[str | None, str]] = set()
         for oid, namespace, name, counted, visible, kind, readable, comment in rows(
             self._ask(TABLES), int, str, str, int, bool | None, str, bool | None, str | None
         ):
@@ -220,6 +221,9 @@ class Described:
             }
             if not visible:
                 table["schema"] = namespace
+            if (spelling := (table.get("schema"), name)) in spelled:
+                raise ValueError("two tables of one name")
+            spelled.add(spelling)
             if not readable:
                 table["readable"] = False
             if comment:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib import refusals, sessions, sql
+from chalicelib import catalogue, refusals, sessions, sql
 from chalicelib.errors import Fatal, Retryable
 from chalicelib.sessions import Session
 
@@ -57,11 +57,11 @@ def tried(session: Session, query: sql.Query, limit: int = 0) -> Tried:
         with sessions.understood():
             ((planned,),) = sessions.fetch(session, text, bound, seconds=STATEMENT_SECONDS)
             estimate = int(_json(planned)[0]["Plan"]["Plan Rows"])
-        text, bound = sql.select(query, limit=limit)
-        with sessions.bounded(session, text, STATEMENT_SECONDS, max_bytes=MAX_SAMPLE_BYTES):
-            cursor = session.execute(text.encode(), bound)
-            rows, described = cursor.fetchall(), cursor.description or []
-        return Tried(estimate, _columns(session, query, [column.type_code for column in described]), rows)
+            text, bound = sql.select(query, limit=limit)
+            with sessions.bounded(session, text, STATEMENT_SECONDS, max_bytes=MAX_SAMPLE_BYTES):
+                cursor = session.execute(text.encode(), bound)
+                rows, described = cursor.fetchall(), cursor.description or []
+            return Tried(estimate, _columns(session, query, [column.type_code for column in described]), rows)
     except (Fatal, Retryable) as error:
         raise Failed(error, placed(query, text, error)) from None
 
@@ -131,14 +131,25 @@ _OPERATORS = {"!=": "<>", "REGEXP": "~"}
 
 def _columns(session: Session, query: sql.Query, numbers: list[int]) -> dict[str, str]:
     """target -> type of its values, as the server names it."""
-    from psycopg.postgres import types
-
-    known = {number: info.regtype for number in numbers if (info := types.get(number))}
+    known = {number: name for number in numbers if (name := type_name(number))}
     if others := sorted({number for number in numbers if number not in known}):
         asked = "SELECT o::int8, format_type(o, NULL) FROM unnest(%s::oid[]) AS o"
         listed = "{" + ",".join(map(str, others)) + "}"
-        known |= {int(number): name for number, name in sessions.fetch(session, asked, [listed])}
+        known |= dict(catalogue.rows(sessions.fetch(session, asked, [listed]), int, str))
     return dict(zip((one.target for one in query.fields), (known[number] for number in numbers), strict=True))
+
+
+def type_name(number: int) -> str | None:
+    """What format_type says of a type that every PostgreSQL has, by its oid; None for another.
+
+    The driver finds an array by its oid too, under its elements' type.
+    """
+    from psycopg.postgres import types
+
+    info = types.get(number)
+    if info is None:
+        return None
+    return info.regtype if number == info.oid else f"{info.regtype}[]"
 
 
 def _json(value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.postgres import types
 
 from chalicelib import advice, configurations, targets, trials
 from chalicelib.sources import postgres
@@ -35,8 +36,8 @@ def warned(place: Database, query: dict[str, Any]) -> list[str]:
     with place.session() as session:
         found = configurations.compiled(written, written.target_type, "", postgres.describe(session))
         assert found.query is not None, found.faults
-        types = trials.tried(session, found.query).columns
-    return advice.warnings(written, found, written.target_type, types)
+        columns = trials.tried(session, found.query).columns
+    return advice.warnings(written, found, written.target_type, columns)
 
 
 def test_a_join_that_repeats_rows_is_told(place: Database) -> None:
@@ -110,6 +111,32 @@ def test_values_that_will_not_fit_are_told(place: Database) -> None:
     assert warned(place, ORDERS) == []
     wrong = changed(ORDERS, "fields.4.source", "seconds")
     assert warned(place, wrong) == ["fields.4: seconds is of type integer; created_at takes dates and times."]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "kind", "said"),
+    [
+        ("ARRAY[number]", "tags", "integer[]", None),
+        ("ARRAY[opened::date]", "tags", "date[]", None),
+        ("ARRAY[subject]", "tags", "text[]", None),
+        ("number", "tags", "integer", "takes lists"),
+        ("ARRAY[opened]", "closed_at", "timestamp with time zone[]", "takes dates and times"),
+        ("ARRAY[subject]", "closed_at", "text[]", "takes dates and times"),
+        ("opened", "closed_at", "timestamp with time zone", None),
+    ],
+)
+def test_an_array_is_not_taken_for_one_of_its_elements(
+    place: Database, source: str, target: str, kind: str, said: str | None
+) -> None:
+    query = ORDERS | {"fields": [*ORDERS["fields"], {"source": source, "target": target}]}
+    assert warned(place, query) == ([f"fields.6: {source} is of type {kind}; {target} {said}."] if said else [])
+
+
+def test_every_type_of_the_driver_is_named_as_the_server_names_it(place: Database) -> None:
+    numbers = sorted({number for info in types for number in (info.oid, info.array_oid) if number})
+    with psycopg.connect(place.dsn) as session:
+        named = dict(session.execute("SELECT oid::int8, format_type(oid, NULL) FROM pg_type").fetchall())
+    assert {number: trials.type_name(number) for number in numbers} == {number: named[number] for number in numbers}
 
 
 def test_null_where_a_value_is_required_is_told(place: Database) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from chalicelib import access, builder
+from chalicelib import access, builder, configured, connections, profiles
+from chalicelib.errors import Fatal
 from tests.builder.conftest import CUSTOMERS, ORDERS, leading_to
 from tests.builder.test_builder_routes import changed
 from tests.conftest import Database
 from tests.routes.conftest import Api
 from tests.routes.test_template_routes import apply
+from tests.sources.servers import Lie, lying, one_more, server, valued
 
 
 def test_a_wide_sample_is_cut_to_what_an_answer_may_carry(api: Api, profile: str) -> None:
@@ -192,5 +194,82 @@ def test_another_products_database_is_told_as_such(api: Api, shop: Database) -> 
     apply(api, made["id"])
     answer = api.get(f"{path}/preview")
     assert (answer.status_code, list(answer.json_body["errors"])) == (422, ["template_id"])
-    api.post(f"{path}/queries", CUSTOMERS)
-    assert api.get(f"{path}/preview", query_type="customer_users").json_body["customer_users"]["errors"] == {}
+    told = answer.json_body["errors"]
+    assert told["template_id"][0].startswith("this is no FreeScout database: it has no ")
+    assert api.post(f"{path}/queries", CUSTOMERS).status_code == 200
+    for asked in ({}, {"query_type": "tickets"}):
+        answer = api.get(f"{path}/preview", **asked)
+        assert (answer.status_code, answer.json_body["code"]) == (422, "query_invalid")
+        assert answer.json_body["errors"] == told, "a saved query does not save the import"
+    stored = profiles.get(api.org, made["id"])
+    with pytest.raises(Fatal) as ended:
+        configured.queries(stored, connections.schema(stored))
+    assert told == {"template_id": [f"{ended.value.message}."]}, "as the run ends"
+    shown = api.get(f"{path}/preview", query_type="customer_users").json_body
+    assert (list(shown), shown["customer_users"]["errors"]) == (["customer_users"], {})
+    assert len(shown["customer_users"]["sample_data"]) == 10
+
+
+LIED = "The fields cannot be run by the database: the server did not answer like PostgreSQL."
+
+PLANS = [
+    b'[{"Plan": {"Plan Rows": Infinity}}]',
+    b'[{"Plan": {"Plan Rows": 1e400}}]',
+    b'[{"Plan": {"Plan Rows": "many"}}]',
+    b'[{"Plan": {}}]',
+    b"[" * 20_000,
+    b"5",
+    None,
+]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [*(valued(b"EXPLAIN", 0, plan) for plan in PLANS), one_more(b"LIMIT"), valued(b"format_type(o", 1, None)],
+)
+def test_a_server_that_lies_of_a_query_is_told_as_such(lie: Lie, api: Api, shop: Database) -> None:
+    with server(lying(shop.connection.port, lie)) as here:
+        made = api.profile(**leading_to(shop) | {"host": here.host, "port": here.port, "ssl_mode": "disable"})
+        path = f"/api/import/profiles/{made['id']}"
+        query = ORDERS | {"fields": [*ORDERS["fields"], {"source": "state", "target": "custom_fields.state"}]}
+        answer = api.post(f"{path}/builder/validate", query)
+        assert (answer.status_code, answer.json_body["errors"]) == (200, [LIED])
+        assert (answer.json_body["valid"], answer.json_body["columns"]) == (False, {})
+        for route in ("preview-query", "queries"):
+            answer = api.post(f"{path}/{route}", query)
+            assert (answer.status_code, answer.json_body["errors"]) == (422, {"fields": [LIED]})
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        valued(b"pg_table_is_visible", 2, b"5", kind=20),
+        valued(b"pg_table_is_visible", 2, b"same"),
+        valued(b"pg_table_is_visible", 4, b"t", kind=16),
+        valued(b"array_to_json", 5, b"5"),
+        valued(b"array_to_json", 5, b"[" * 20_000),
+    ],
+)
+def test_a_server_that_lies_of_its_tables_is_told_as_such(lie: Lie, api: Api, shop: Database) -> None:
+    with server(lying(shop.connection.port, lie)) as here:
+        made = api.profile(**leading_to(shop) | {"host": here.host, "port": here.port, "ssl_mode": "disable"})
+        path = f"/api/import/profiles/{made['id']}"
+        for answer in (
+            api.get(f"{path}/builder/tables", search="x"),
+            api.get(f"{path}/builder/suggestions"),
+            api.get(f"{path}/schema"),
+            api.post(f"{path}/builder/validate", CUSTOMERS),
+            api.post(f"{path}/preview-query", CUSTOMERS),
+        ):
+            assert (answer.status_code, answer.json_body["code"]) == (422, "source_protocol")
+            assert answer.json_body["connection_error"]["error"] == "the server did not answer like PostgreSQL"
+
+
+def test_a_count_of_sixty_digits_is_a_failed_test_that_can_be_kept(api: Api, shop: Database) -> None:
+    with server(lying(shop.connection.port, valued(b"pg_size_pretty", 2, b"9" * 60))) as here:
+        made = api.profile(**leading_to(shop) | {"host": here.host, "port": here.port, "ssl_mode": "disable"})
+        answer = api.post(f"/api/import/profiles/{made['id']}/test-connection")
+    assert answer.json_body["connection_test"]["success"] is False
+    assert answer.json_body["connection_test"]["error"] == "the server did not answer like PostgreSQL"
+    kept = api.get(f"/api/import/profiles/{made['id']}").json_body
+    assert kept["last_test_result"]["success"] is False

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.builder.conftest import CUSTOMERS, ORDERS
+from tests.conftest import Database
 from tests.routes.conftest import Api
 from tests.routes.test_template_routes import apply
 
@@ -88,7 +90,7 @@ def test_a_query_is_validated_before_anybody_said_what_it_fills(api: Api, profil
 
 
 @pytest.mark.accepts("SV-080", "SV-081", "SV-084", "SV-085")
-def test_a_preview_shows_rows_as_they_would_be_imported(api: Api, profile: str) -> None:
+def test_a_preview_shows_rows_as_they_would_be_imported(api: Api, profile: str, shop: Database) -> None:
     answer = api.post(f"{profile}/preview-query", CUSTOMERS | {"limit": 20})
     assert answer.status_code == 200
     shown = answer.json_body
@@ -103,8 +105,20 @@ def test_a_preview_shows_rows_as_they_would_be_imported(api: Api, profile: str) 
         "created_at": "2024-01-11T00:00:00Z",
     }
     assert shown["rejected"] == []
+    guess = guessed(shop, shown["generated_query"])
+    assert shown["estimated_records"] == guess > len(shown["sample_data"]), "PostgreSQL's own, of all rows"
     for asked, rows in (({}, 10), ({"limit": 100}, 31)):
-        assert len(api.post(f"{profile}/preview-query", CUSTOMERS | asked).json_body["sample_data"]) == rows
+        shown = api.post(f"{profile}/preview-query", CUSTOMERS | asked).json_body
+        assert (len(shown["sample_data"]), shown["estimated_records"]) == (rows, guess)
+    few = api.post(f"{profile}/preview-query", ORDERS | {"limit": 1}).json_body
+    assert (len(few["sample_data"]), few["estimated_records"]) == (1, 60)
+
+
+def guessed(place: Database, query: str) -> int:
+    """How many rows PostgreSQL's planner thinks a query has."""
+    with psycopg.connect(place.dsn) as session:
+        [(plan,)] = session.execute(f"EXPLAIN (FORMAT JSON) {query}".encode())
+    return int(plan[0]["Plan"]["Plan Rows"])
 
 
 @pytest.mark.accepts("SV-079")
