@@ -75,9 +75,10 @@ def let_pass(world: Import, what: str, zombie: Frozen) -> Import:
             zombie.let_go()
         return world.insist(run, event)
 
-    if what == "cancelled":
+    over = jobs.ended(world.job)  # when the worker is finish, and was frozen behind the job's end
+    if what == "cancelled" and not over:
         jobs.cancel(world.org, world.job_id, ADA, wait_seconds=0)
-    if what == "failed":
+    if what == "failed" and not over:
         jobs.move(world.job, "failing")
     world.drive(patient)
     if what != "imported again":
