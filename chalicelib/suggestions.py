@@ -231,17 +231,28 @@ def _named_pairs(holder: Table, held: Table) -> Iterator[tuple[str, str, float]]
 def _join(
     base: Table, other: Table, columns: list[tuple[str, str]], confidence: float, reason: str, alias_after: str = ""
 ) -> Suggested:
-    """A join of the base table's columns with the other's. A table joined with itself needs a name for that."""
-    selfish = (other.name, other.schema) == (base.name, base.schema)
-    alias = re.sub(r"_?id$", "", alias_after) or "parent" if selfish else None
-    if alias == base.name:
-        alias = f"{alias}_2"
+    """A join of the base table's columns with the other's."""
+    alias = _alias(base, other, alias_after)
     left = [f"{_spelled(base.name)}.{_spelled(own)}" for own, _ in columns]
     right = [f"{_spelled(alias or other.name)}.{_spelled(key)}" for _, key in columns]
     on = " AND ".join(f"{key} = {own}" for own, key in zip(left, right, strict=True))
     suggested = {"type": "LEFT", "table": other.spelled} | ({"alias": alias} if alias else {}) | {"on": on}
     pair = {"leftColumn": left[0], "rightColumn": right[0]} if len(columns) == 1 else {}
     return _suggestion(round(confidence, 2), reason, **suggested, **pair)
+
+
+def _alias(base: Table, other: Table, column: str) -> str | None:
+    """The name of a table that is called like the base table: itself, after the column that leads there, or one of
+    another schema. Under its own name its columns would be read as the base table's.
+    """
+    if other.name != base.name:
+        return None
+    if other.schema == base.schema:
+        alias = re.sub(r"_?id$", "", column) or "parent"
+    else:
+        alias = f"{other.schema or 'other'}_{other.name}"
+    alias = alias.encode()[:61].decode(errors="ignore")  # of the 63 a name may have
+    return f"{alias}_2" if alias == base.name else alias
 
 
 def _mapping(table: Table, column: str, target: str, confidence: float, reason: str) -> Suggested:

@@ -60,6 +60,25 @@ def test_joins_follow_foreign_keys_and_then_names(shop: Database, named: dict[st
     assert found[1]["reason"] == "cases.user_id is named like a reference to users.id; no foreign key says so."
 
 
+def test_a_table_called_like_the_base_table_is_joined_under_another_name(empty_db: Database) -> None:
+    long, other = "s" * 40, "ünit " * 8
+    with psycopg.connect(empty_db.dsn, autocommit=True) as admin:
+        halls = "CREATE TABLE stock.hall (id int PRIMARY KEY REFERENCES hall, hall_id int REFERENCES stock.hall)"
+        admin.execute(f"CREATE SCHEMA stock; CREATE TABLE hall (id int PRIMARY KEY); {halls}".encode())
+        units = f'CREATE TABLE {long}."{other}" (id int REFERENCES "{other}")'
+        admin.execute(f'CREATE SCHEMA {long}; CREATE TABLE "{other}" (id int PRIMARY KEY); {units}'.encode())
+    schema = described(empty_db)
+    found = suggestions.joins(schema, tables.find("stock.hall", schema))
+    assert [(one["table"], one["alias"], one["on"]) for one in found if one["confidence"] == 1.0] == [
+        ("hall", "other_hall", "other_hall.id = hall.id"),
+        ("stock.hall", "hall_2", "hall_2.id = hall.hall_id"),
+    ]
+    [back] = [one for one in suggestions.joins(schema, tables.find("hall", schema)) if one["confidence"] == 0.95]
+    assert (back["table"], back["alias"], back["on"]) == ("stock.hall", "stock_hall", "stock_hall.id = hall.id")
+    [back] = suggestions.joins(schema, tables.find(f'"{other}"', schema))
+    assert (back["alias"], len(back["alias"].encode())) == (f"{long}_{other[:16]}", 61)
+
+
 def test_mappings_go_by_name_and_type(named: dict[str, Any]) -> None:
     def mapped(table: str, record_type: str) -> dict[str, tuple[str, float]]:
         found = suggestions.mappings(tables.find(table, named), record_type)
@@ -107,10 +126,12 @@ def test_what_is_suggested_can_be_run_as_it_is(shop: Database, named: dict[str, 
                 "fields": [{word: one[word] for word in ("source", "target", "transformation")}
                            for one in found["mappings"]["tickets"]],
             }  # fmt: skip
-            if join["table"].endswith(".customers") and base == "customers":
-                continue
             checked = configurations.compiled(configurations.Query.model_validate(query), None, "", schema)
             assert checked.faults == {}, join
+            compared = {owner for owner, _ in checked.reads["joins.0.on"]}
+            assert compared == set(checked.tables), (
+                "the joined table is compared with the base table, not it with itself"
+            )
 
 
 def test_suggestions_over_http(api: Api, profile: str) -> None:
