@@ -86,6 +86,7 @@ KINDS = {"r": "table", "v": "view", "m": "materialized view", "p": "partitioned 
 CLUSTER = "SELECT system_identifier::text FROM pg_control_system()"
 
 _OWN = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+_REACHED = "has_schema_privilege(n.oid, 'USAGE')"
 _LISTED = f"c.relkind IN ('r', 'p', 'm', 'v', 'f') AND NOT c.relispartition AND {_OWN}"
 
 CHECK = f"""
@@ -97,9 +98,9 @@ SELECT current_setting('server_version'), current_database(),
 TABLES = f"""
 SELECT c.oid::int8, n.nspname, c.relname,
   CASE WHEN c.reltuples >= 0 OR c.relkind NOT IN ('r', 'm') THEN greatest(c.reltuples, 0)::int8
-    WHEN has_table_privilege(c.oid, 'SELECT') AND pg_relation_size(c.oid) < {COUNTED_BYTES} THEN -1
+    WHEN {_REACHED} AND has_table_privilege(c.oid, 'SELECT') AND pg_relation_size(c.oid) < {COUNTED_BYTES} THEN -1
     ELSE coalesce(pg_relation_size(c.oid), 0) / 100 END,
-  pg_table_is_visible(c.oid), c.relkind::text, has_any_column_privilege(c.oid, 'SELECT'),
+  pg_table_is_visible(c.oid), c.relkind::text, {_REACHED} AND has_any_column_privilege(c.oid, 'SELECT'),
   left(d.description, {MAX_COMMENT})
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_description d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0

@@ -84,8 +84,10 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 def found(schema: Mapping[str, Any], base: Table | None, record_type: str | None) -> dict[str, Any]:
     """{base_tables: {type: [...]}, joins: [...], mappings: {type: [...]}}.
 
-    base: the table to join to and to map from; without it each type's likeliest table is mapped, and nothing joined.
+    base: the table to join to and to map from; without it each type's likeliest table is mapped, and nothing joined. A
+    table that the user may not read is not suggested.
     """
+    schema = _readable(schema)
     types = [record_type] if record_type else list(targets.names())
     likely = {name: base_tables(schema, name) for name in types}
     mapped: dict[str, list[Suggested]] = {}
@@ -93,6 +95,15 @@ def found(schema: Mapping[str, Any], base: Table | None, record_type: str | None
         table = base or _table(schema, likely[name])
         mapped[name] = mappings(table, name) if table else []
     return {"base_tables": likely, "joins": joins(schema, base) if base else [], "mappings": mapped}
+
+
+def _readable(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    tables = [table for table in schema["tables"] if table.get("readable", True)]
+    known = {(table["name"], table.get("schema")) for table in tables}
+    pairs = [pair for pair in schema["relationships"]
+             if {(pair["table"], pair.get("schema")),
+                 (pair["referenced_table"], pair.get("referenced_schema"))} <= known]  # fmt: skip
+    return {"tables": tables, "relationships": pairs}
 
 
 def base_tables(schema: Mapping[str, Any], record_type: str) -> list[Suggested]:

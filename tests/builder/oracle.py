@@ -17,12 +17,15 @@ WITH named AS (
   SELECT schemaname, tablename AS name FROM pg_tables UNION ALL SELECT schemaname, viewname FROM pg_views
   UNION ALL SELECT schemaname, matviewname FROM pg_matviews),
 seen AS (SELECT *, format('%I.%I', schemaname, name)::regclass AS relation FROM named)
-SELECT schemaname::text, name::text, relation::oid FROM seen
+SELECT schemaname::text, name::text, relation::oid, relkind::text FROM seen JOIN pg_class ON pg_class.oid = relation
 WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
   AND coalesce(pg_partition_root(relation), relation) = relation"""
 
 COLUMNS = """
-SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute
+SELECT attname::text, format_type(atttypid, atttypmod), coalesce(is_nullable = 'YES', NOT attnotnull)
+FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+LEFT JOIN information_schema.columns s
+  ON (s.table_schema, s.table_name, s.column_name) = (relnamespace::regnamespace::text, relname, attname)
 WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
 
 KEY = """
@@ -42,12 +45,15 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Relation:
-    """A table, view, or what else has rows. columns: (name, type) in order."""
+    """A table, view, or what else has rows. columns: (name, type, whether it may be null) in order. rows: how many are
+    its own; None of a view.
+    """
 
     schema: str
     name: str
-    columns: list[tuple[str, str]]
+    columns: list[tuple[str, str, bool]]
     key: list[str]
+    rows: int | None
 
     @property
     def spelled(self) -> str:
@@ -70,14 +76,22 @@ def relations(place: Database) -> tuple[list[Relation], list[ForeignKey]]:
     """Everything with rows, but for the partitions of what has them; and all foreign keys between them."""
     with psycopg.connect(place.dsn) as session:
         found = {}
-        for schema, name, oid in session.execute(RELATIONS).fetchall():
+        for schema, name, oid, kind in session.execute(RELATIONS).fetchall():
             columns = session.execute(COLUMNS, [oid]).fetchall()
             key = [one for (one,) in session.execute(KEY, [oid])]
-            found[oid] = Relation(schema, name, columns, key)
+            found[oid] = Relation(schema, name, columns, key, _counted(session, schema, name, kind))
         keys = session.execute(FOREIGN_KEYS).fetchall()
     return list(found.values()), [
         ForeignKey(found[own], columns, found[other], others) for own, other, columns, others in keys
     ]
+
+
+def _counted(session: psycopg.Connection, schema: str, name: str, kind: str) -> int | None:
+    if kind == "v":
+        return None
+    only = "ONLY " if kind == "r" else ""
+    [(counted,)] = session.execute(f"SELECT count(*) FROM {only}{quoted(schema)}.{quoted(name)}".encode()).fetchall()
+    return int(counted)
 
 
 def rows(place: Database, relation: Relation) -> tuple[list[Row], list[Row]]:
@@ -85,7 +99,7 @@ def rows(place: Database, relation: Relation) -> tuple[list[Row], list[Row]]:
     settings = (
         "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c bytea_output=hex -c search_path=pg_catalog"
     )
-    text = f"SELECT {', '.join(quoted(name) for name, _ in relation.columns)} FROM {relation.spelled}"
+    text = f"SELECT {', '.join(quoted(name) for name, *_ in relation.columns)} FROM {relation.spelled}"
     with psycopg.connect(place.dsn, options=settings) as session:
         cursor = session.execute(text.encode())
         answer, types = cursor.pgresult, [column.type_code for column in cursor.description or []]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -157,6 +158,22 @@ def test_millions_of_rows_are_told_from_statistics_and_no_rows_as_none(empty_db:
         assert [(row[2], row[6]) for row in rows] == [("hidden", False), ("many", True), ("none", False)]
     finally:
         fill(empty_db, "DROP OWNED BY onlooker; DROP ROLE onlooker")
+
+
+def test_a_table_in_a_schema_that_may_not_be_entered_is_neither_counted_nor_readable(empty_db: Database) -> None:
+    """Nothing of it can be read, whatever was granted on the table; one that is counted all the same ends it all."""
+    fill(empty_db, "CREATE SCHEMA closed; CREATE TABLE closed.things (id int); INSERT INTO closed.things VALUES (1); "
+         "CREATE TABLE things (id int); INSERT INTO things VALUES (1); "
+         "CREATE ROLE onlooker LOGIN PASSWORD 'x'; GRANT SELECT ON things, closed.things TO onlooker")  # fmt: skip
+    place = replace(empty_db, connection=replace(empty_db.connection, username="onlooker", password="x"))
+    try:
+        found = described(place)["tables"]
+    finally:
+        fill(empty_db, "DROP OWNED BY onlooker; DROP ROLE onlooker")
+    assert [(one["namespace"], one["row_count"], one.get("readable")) for one in found] == [
+        ("public", 1, None),
+        ("closed", 81, False),
+    ]
 
 
 def test_a_large_database_is_one_round_of_a_few_questions(empty_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
