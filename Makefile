@@ -16,7 +16,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
-# All tests in two processes, of which one has the deployed stack to itself; some, in one.
+# All tests in two processes, which share them as tests/conftest.py says; some, in one.
 PYTEST := -m pytest $(if $(TESTS),$(TESTS),-n 2)
 
 CONVERSATIONS ?= 2000

@@ -33,11 +33,17 @@ os.environ["SEED"] = SEED  # the workers' as well
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored, and all that it starts
 
 
+_DEATHS = ("tests/deployed/test_exactly_once.py", "tests/deployed/test_kills.py")
+
+
 class _Rooms(LoadScopeScheduling):
-    """Who runs what when several workers share the tests: files stay whole, and one worker has the deployed stack."""
+    """Who runs what when several workers share the tests: files stay whole, and a deployed stack is started for all of
+    tests/deployed, and for the loops of deaths another one, by whoever is through with the rest.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "deployed" if nodeid.startswith("tests/deployed/") else nodeid.split("::", 1)[0]
+        file = nodeid.split("::", 1)[0]
+        return "deaths" if file in _DEATHS else "deployed" if file.startswith("tests/deployed/") else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -55,8 +55,8 @@ def rows_of(world: World) -> list[Row]:
 @pytest.mark.parametrize(
     "steps",
     [
-        pytest.param((decide.run, load.run), id="decide-load", marks=pytest.mark.exhaustive),
-        pytest.param((match.run, finish.run), id="match-finish", marks=pytest.mark.exhaustive),
+        pytest.param((decide.run, load.run), id="decide-load", marks=pytest.mark.exhaustive(ci=True)),
+        pytest.param((match.run, finish.run), id="match-finish", marks=pytest.mark.exhaustive(ci=True)),
     ],
 )
 def test_killed_at_every_call_before_and_after_its_effect(
@@ -75,7 +75,7 @@ def test_killed_at_every_call_before_and_after_its_effect(
             assert audit(world, rows_of(world)) == [], f"killed {moment} call {index}"
 
 
-@pytest.mark.exhaustive
+@pytest.mark.exhaustive(ci=True)
 @pytest.mark.parametrize(("record_type", "chunks"), [("customer_users", KEYED), ("tickets", PLAIN)])
 def test_update_killed_at_many_calls(record_type: str, chunks: list[list[Row]], generator: random.Random) -> None:
     """A second import that changes, claims and frees; its counters and contents are as exact as the first one's."""

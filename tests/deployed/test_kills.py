@@ -59,7 +59,7 @@ def test_each_step_of_each_chunk_dies_once_at_every_place(tiny_db: Database) -> 
     assert deaths.total() > 120
 
 
-@pytest.mark.exhaustive
+@pytest.mark.exhaustive(ci=True)
 def test_each_step_of_each_chunk_of_an_update_dies_once_at_every_place(tiny_db: Database) -> None:
     rows = many()
     fill(tiny_db, rows)
@@ -83,7 +83,7 @@ def test_every_invocation_dies_at_each_of_its_calls_in_turn(tiny_db: Database) -
     assert {death.split()[0] for death in deaths} == {*CHUNK_STEPS, "plan", "match", "finish"}
 
 
-@pytest.mark.exhaustive
+@pytest.mark.exhaustive(ci=True)
 def test_every_invocation_of_an_update_dies_at_each_of_its_calls_in_turn(tiny_db: Database) -> None:
     fill(tiny_db, SMALL)
     first = Import(tiny_db, SMALL).start()
@@ -120,7 +120,7 @@ def test_killed_once_anywhere(tiny_db: Database, generator: random.Random) -> No
     _once(tiny_db, generator, 2)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.exhaustive(ci=True)
 def test_killed_once_anywhere_many_times(tiny_db: Database, generator: random.Random) -> None:
     _once(tiny_db, generator, 10)
 
@@ -173,7 +173,7 @@ def _start_dies(database: Database, index: int, moment: str) -> None:
     assert not dynamo.get("state", keys.profile_lock(world.org, world.profile))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.exhaustive(ci=True)
 def test_a_start_that_dies_leaves_a_job_or_nothing(tiny_db: Database) -> None:
     fill(tiny_db, SMALL)
     world = Import(tiny_db, SMALL, types=("tickets",))
