@@ -68,11 +68,11 @@ def kind_of(text: str) -> Kind:
 
 
 def _checked(reading: Reading, tables: Sequence[Table]) -> Checked:
-    from chalicelib.expressions import bounds, emission, grammar, names
+    from chalicelib.expressions import bounds, emission, names
 
     known = names.Columns(tables)
     written = emission.emitted(reading.tree, known.named)
-    if not grammar.same_words(reading, emission.emitted(reading.tree, names.as_written)):
+    if not reading.is_faithful:
         raise Unfit("sql_unreadable")
     bounds.check(reading.tree, known.is_number)
     if len(written) > MAX_EMITTED:

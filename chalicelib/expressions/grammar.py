@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, ClassVar
 
 from sqlglot import Token, TokenType, exp
@@ -18,9 +18,9 @@ from sqlglot.dialects.postgres import Postgres
 from sqlglot.errors import SqlglotError
 from sqlglot.parsers.postgres import PostgresParser
 
-from chalicelib.expressions import types
+from chalicelib.expressions import emission, types
 from chalicelib.expressions.allowed import MAX_BRANCHES, MAX_CHARACTERS, MAX_DEPTH, MAX_STEPS, MAX_WORDS, Unfit
-from chalicelib.expressions.names import folded
+from chalicelib.expressions.names import as_written, folded
 from chalicelib.expressions.nodes import Coerced, Denied, Keyworded, Prefixed, deeper_than
 
 
@@ -141,6 +141,9 @@ def _dialect() -> Postgres:
     return _Reduced()
 
 
+SHORT = 200
+"""Characters of an expression that is kept when it has been read."""
+
 _WORD = re.compile(r"[^\W\d][\w$]*\Z")
 _BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 _SYNTAX = frozenset({TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING})
@@ -173,10 +176,23 @@ class Reading:
     tree: exp.Expr
     words: str
 
+    @cached_property
+    def is_faithful(self) -> bool:
+        """Whether what is written of the tree has the words of what was read, types by any of their names. Raises
+        Unfit.
+
+        sqlglot reads many dialects and drops or mends what it does not know; what lost a word on the way is refused.
+        """
+        return self.words == _words(_dialect().tokenize(emission.emitted(self.tree, as_written)))
+
+
+def read(text: str) -> Reading:
+    """One expression. Raises Unfit. Short ones are kept: a preview that follows every key stroke reads them again."""
+    return _read_short(text) if len(text) <= SHORT else _read(text)
+
 
 @lru_cache(maxsize=8)  # a query asks for an expression's kind right after its check; trees can take a megabyte
-def read(text: str) -> Reading:
-    """One expression. Raises Unfit."""
+def _read(text: str) -> Reading:
     if len(text) > MAX_CHARACTERS:
         raise Unfit("sql_too_long", limit=MAX_CHARACTERS)
     if any(_unprintable(character) for character in text):
@@ -192,6 +208,9 @@ def read(text: str) -> Reading:
     if deeper_than(trees[0], MAX_BRANCHES):
         raise Unfit("sql_too_deep", limit=MAX_BRANCHES)
     return Reading(trees[0], _words(found))
+
+
+_read_short = lru_cache(maxsize=128)(_read.__wrapped__)  # of 130 KB at most
 
 
 def _unprintable(character: str) -> bool:
@@ -226,14 +245,6 @@ def _acceptable(text: str, found: list[Token]) -> None:
         run = run + 1 if kind in (TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.RLIKE) else 0
         if max(depth, run) > MAX_DEPTH:
             raise Unfit("sql_too_deep", limit=MAX_DEPTH)
-
-
-def same_words(reading: Reading, emitted: str) -> bool:
-    """Whether a text has the words of what was read in the same order, types by any of their names.
-
-    sqlglot reads many dialects and drops or mends what it does not know; what lost a word on the way is refused.
-    """
-    return reading.words == _words(_dialect().tokenize(emitted))
 
 
 _ZONED = re.compile(r"(timestamp|time)((?:\0\(\0\d\0\))?)\0with\0time\0zone(?=\0|\Z)")
