@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections import deque
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import moto.dynamodb.models
 import pytest
 from moto import mock_aws
 from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 
 from chalicelib import clients, settings
@@ -52,31 +54,36 @@ def cloud() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch, mock_aws():
         monkeypatch.setattr(DynamoDBBackend, "transact_write_items", _transact)
         monkeypatch.setattr(moto.dynamodb.models, "copy", SimpleNamespace(deepcopy=_copied))
+        for kind in (Table, Item):
+            monkeypatch.setattr(kind, "instances_tracked", deque(maxlen=0))
         _furnish(monkeypatch)
         _forget()
         yield
     _forget()
 
 
-# moto copies a table anew for each operation of a transaction, seventy times for the end of a job. Once is enough.
+# moto copies a whole table for each operation of a transaction, and keeps every copy of a table or item, of its answers
+# too, as long as it lasts. To take a transaction back, one copy of the partitions it writes is enough.
 
 _transact_write_items = DynamoDBBackend.transact_write_items
 _transaction = threading.local()
 
 
 def _transact(backend: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
+    operations = [operation for item in transact_items for operation in item.values()]
+    _transaction.written = {DynamoType((one.get("Item") or one["Key"])["pk"]) for one in operations}
     _transaction.copies = {}
-    try:
-        _transact_write_items(backend, transact_items)
-    finally:
-        del _transaction.copies
+    _transact_write_items(backend, transact_items)
 
 
 def _copied(one: Any) -> Any:
     if not isinstance(one, Table):
         return copy.deepcopy(one)
     if one.name not in _transaction.copies:
-        _transaction.copies[one.name] = copy.deepcopy(one)
+        kept = _transaction.copies[one.name] = copy.copy(one)
+        written = {key: copy.deepcopy(one.items[key]) for key in _transaction.written & one.items.keys()}
+        kept.items = copy.copy(one.items)
+        kept.items.update(written)
     return _transaction.copies[one.name]
 
 
