@@ -19,7 +19,7 @@ from psycopg import Column as Described
 
 from chalicelib import sql
 from chalicelib.errors import Fatal
-from chalicelib.sessions import MAX_CATALOGUE_BYTES, Session, bounded, fetch, keep_to_own_names, understood
+from chalicelib.sessions import MAX_CATALOGUE_BYTES, Session, bounded, counted, fetch, keep_to_own_names, understood
 from chalicelib.sql import Bounds, Column, Query
 
 CHUNK_BYTES = 8_000_000
@@ -113,14 +113,18 @@ def _keyless(query: Query) -> Query:
 
 
 def _ranges(ends: list[tuple[Any, ...]]) -> tuple[list[Range], int, bool]:
-    """The ranges that end as `sql.boundaries` says, how many rows have no key, and whether the ranges can be used."""
+    """The ranges that end as `sql.boundaries` says, how many rows have no key, and whether the ranges can be used.
+
+    Raises ValueError for counts that are none.
+    """
     ranges: list[Range] = []
     low: tuple[str, ...] | None = None
     before = bytes_before = rest = 0
     usable = True
     for upto, size, unkeyed, *key in ends:
-        rows, before = int(upto) - before, int(upto)
-        wide, bytes_before = int(size) - bytes_before, int(size)
+        rows, before = counted(upto) - before, counted(upto)
+        wide, bytes_before = counted(size) - bytes_before, counted(size)
+        counted(rows)  # they only grow
         if unkeyed:
             rest = rows
         elif rows:  # else keys that are equal and not the same, like 1.0 and 1.00
@@ -174,7 +178,7 @@ def count(session: Session, query: Query) -> int:
     """How many rows the query has. Raises Retryable, Fatal."""
     _close(session, query)
     with understood():
-        return int(fetch(session, *sql.total(query))[0][0])
+        return counted(fetch(session, *sql.total(query))[0][0])
 
 
 def read(

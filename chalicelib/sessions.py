@@ -19,7 +19,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGconn
 
-from chalicelib import handshakes, refusals, values, watch
+from chalicelib import handshakes, refusals, sql, values, watch
 from chalicelib.errors import Fatal, Retryable, SourceUnreachable, WharfError
 from chalicelib.network import Address
 
@@ -223,6 +223,17 @@ def fetch(
     if len(found) > MAX_CATALOGUE_ROWS:
         raise _too_large()
     return found
+
+
+def counted(said: Any) -> int:
+    """What a server says of how many there are: a bigint, as count(*) is. Raises ValueError, for `understood`.
+
+    It is stored, and DynamoDB holds 38 digits.
+    """
+    number = int(said)
+    if not 0 <= number <= sql.MAX_BIGINT:
+        raise ValueError(number)
+    return number
 
 
 def _too_large() -> Fatal:

@@ -18,7 +18,7 @@ from chalicelib.privileges import Privileges
 from chalicelib.ranges import count as count  # what a kind of source offers, in its own file
 from chalicelib.ranges import plan as plan
 from chalicelib.ranges import read as read
-from chalicelib.sessions import Connection, Session, connect, fetch, understood
+from chalicelib.sessions import Connection, Session, connect, counted, fetch, understood
 
 TITLE = "PostgreSQL"
 DATABASE_TYPE = "postgresql"
@@ -61,7 +61,7 @@ def information(session: Session) -> dict[str, Any]:
     with understood():
         ((version, name, tables, size),) = fetch(session, catalogue.CHECK)
         found: dict[str, Any] = {"version": _version(version), "database": _said(name)}
-        return found | {"table_count": _counted_by(tables), "size": _said(size)}
+        return found | {"table_count": counted(tables), "size": _said(size)}
 
 
 def describe(session: Session) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def describe(session: Session) -> dict[str, Any]:
 def _described(session: Session) -> dict[str, Any]:
     found = catalogue.Described(partial(fetch, session), session.info.server_version)
     for oid, rows in _counted(session, {oid: found.tables[oid] for oid in found.uncounted}):
-        found.tables[oid]["row_count"] = _counted_by(rows)
+        found.tables[oid]["row_count"] = counted(rows)
     ((version, encoding, collation),) = catalogue.rows(fetch(session, catalogue.SERVER), str, str, str)
     server = {"version": _version(version), "encoding": encoding, "collation": collation}
     return {"tables": list(found.tables.values()), "relationships": found.relationships(), "server_info": server}
@@ -105,14 +105,6 @@ def _counted(session: Session, tables: dict[int, catalogue.Table]) -> list[tuple
 def _version(setting: str) -> str:
     """`PostgreSQL 16.3` of `16.3 (Debian 16.3-1)`."""
     return f"PostgreSQL {_said(setting).split(' ', 1)[0][:20]}"
-
-
-def _counted_by(server: Any) -> int:
-    """A bigint, as count(*) is one: it is stored, and DynamoDB holds 38 digits. Raises ValueError."""
-    number = int(server)
-    if not 0 <= number < 2**63:
-        raise ValueError(number)
-    return number
 
 
 def _said(text: str) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import psycopg
 import pytest
 
 from chalicelib import ranges, sessions
 from chalicelib.errors import Fatal, SourceUnreachable
 from chalicelib.sources import postgres
+from chalicelib.sql import Mapped, Query
 from tests.conftest import Database
 from tests.sources.servers import (
     DONE,
@@ -182,6 +186,32 @@ def test_a_catalogue_of_values_that_no_postgresql_has_there_is_a_lie(lie: Lie, k
         me = replace(kept.connection, ssl_mode="disable")
         with sessions.connect(me, address) as session, pytest.raises(Fatal) as failed:
             postgres.describe(session)
+        assert (failed.value.code, failed.value.message) == ("source_protocol", LIED)
+
+
+@pytest.mark.parametrize(("place", "value"), [(0, b"9" * 60), (0, b"-1"), (1, b"9" * 60), (0, b"x")])
+@pytest.mark.parametrize("ask", [postgres.plan, postgres.count])
+def test_a_number_of_rows_that_no_table_has_is_a_lie(
+    ask: Callable[..., Any], place: int, value: bytes, kept: Database
+) -> None:
+    """It is kept in the job's plan."""
+    query = Query(
+        name="a",
+        base_table="a",
+        origin="a",
+        key=["a.id"],
+        fields=[Mapped(source="a.id", target="external_id")],
+        target_type="tickets",
+    )
+    with psycopg.connect(kept.dsn, autocommit=True) as admin:
+        admin.execute("INSERT INTO a VALUES (1, 'a'), (2, 'b')")
+    question, column = (b"rank() OVER", place) if ask is postgres.plan else (b"count(*)", 0)
+    with kept.session() as session:
+        ask(session, query)  # as it is, it is believed
+    with server(lying(kept.connection.port, valued(question, column, value))) as address:
+        me = replace(kept.connection, ssl_mode="disable")
+        with sessions.connect(me, address) as session, pytest.raises(Fatal) as failed:
+            ask(session, query)
         assert (failed.value.code, failed.value.message) == ("source_protocol", LIED)
 
 
